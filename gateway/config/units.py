@@ -1,0 +1,28 @@
+"""Durations and sizes as they are written. Their form is checked by the schema before they come here."""
+
+from __future__ import annotations
+
+import re
+
+_QUANTITY = re.compile(r"([0-9.]+)([A-Za-z]+)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def duration(text: str) -> float:
+    """``1500ms`` in seconds."""
+    number, unit = _split(text)
+    return float(number) * _SECONDS[unit]
+
+
+def size(text: str) -> int:
+    """``32MiB`` in bytes."""
+    number, unit = _split(text)
+    return int(number) * _BYTES[unit]
+
+
+def _split(text: str) -> tuple[str, str]:
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return match[1], match[2]

@@ -1,0 +1,165 @@
+"""Who answers a chat: the rules of :mod:`gateway.routing` with what they need from outside.
+
+The rules are pure; here they meet the memory of earlier choices, the designator on the network and the providers'
+health. Whatever goes wrong in here, there is a decision in time: the fallback's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from gateway.call import Call, State
+from gateway.chat import Answer, ChatRequest, Text
+from gateway.config.model import Model, Router
+from gateway.errors import (
+    UpstreamError,
+    UpstreamInvalidResponse,
+    UpstreamResponseTooLarge,
+    UpstreamTimeout,
+)
+from gateway.ledger import Outcome
+from gateway.metrics import Metrics
+from gateway.routing.affinity import conversation_key, open_tool_loop, tool_key
+from gateway.routing.decide import Ask, Decision, Policy, Remembered
+from gateway.routing.health import Health
+from gateway.sessions import Sessions
+from gateway.upstream import Upstream
+from gateway.wire import WIRES
+
+#: How long a model that asked for a tool is remembered while the client runs it, in seconds.
+TOOL_LOOP_TTL = 3600.0
+#: The most bytes of a designator's answer.
+MAX_DESIGNATION = 256 << 10
+
+_OUTCOMES: dict[str, Outcome] = {
+    "designated": "designated",
+    "fallback_timeout": "timeout",
+    "fallback_error": "error",
+    "fallback_invalid": "invalid",
+    "fallback_none": "none",
+}
+
+
+class Decider:
+    """Decides for one worker."""
+
+    def __init__(self, upstream: Upstream, sessions: Sessions, health: Health, metrics: Metrics) -> None:
+        self.upstream = upstream
+        self.sessions = sessions
+        self.health = health
+        self.metrics = metrics
+
+    async def decide(self, call: Call, policy: Policy, state: State) -> Decision:
+        """The decision for one call; ``state`` learns what it took.
+
+        Raises BadRequest where no candidate can serve what is asked, NoCandidate where none is available now.
+        """
+        router, request = policy.router, call.request
+        unavailable = self.health.cooling()
+        tool_call = open_tool_loop(request)
+        if tool_call is not None:
+            asker = await self.sessions.get(self._tool_key(call, router, tool_call))
+            if asker is not None:
+                decision = policy.decide(request, Remembered(asker, "tool_loop"), unavailable)
+                if isinstance(decision, Decision) and decision.reason == "tool_loop":
+                    return decision
+        if router.strategy == "session":
+            return await self._decide_session(call, policy, state)
+        outcome = policy.decide(request, None, unavailable)
+        return outcome if isinstance(outcome, Decision) else await self._designate(call, policy, outcome, state)
+
+    def moved(self, decision: Decision, router: Router, state: State) -> None:
+        """Another candidate than the decided one answered: the session stays with that one."""
+        if state.session_key is not None:
+            self.sessions.put(state.session_key, router.name, decision.candidate.id, router.session_ttl)
+
+    def asked_for_tool(self, call: Call, router: Router, tool_call: str, model: Model) -> None:
+        """``model`` asked for a tool: whoever brings its result comes back to it."""
+        self.sessions.put(self._tool_key(call, router, tool_call), router.name, model.id, TOOL_LOOP_TTL)
+
+    async def _decide_session(self, call: Call, policy: Policy, state: State) -> Decision:
+        router, request, sessions = policy.router, call.request, self.sessions
+        key = state.session_key = conversation_key(call.client_name, router.name, request, call.session)
+        unavailable = self.health.cooling()
+        pinned = await sessions.get(key)
+        outcome = policy.decide(request, Remembered(pinned, "session") if pinned else None, unavailable)
+        if isinstance(outcome, Decision):
+            if outcome.reason == "session":
+                sessions.touch(key, router.name, outcome.candidate.id, router.session_ttl)
+            else:
+                sessions.put(key, router.name, outcome.candidate.id, router.session_ttl)
+            return outcome
+        ask, led = outcome, False
+
+        async def lead() -> Decision:
+            nonlocal led
+            led = True
+            # Another request of this session may have decided between our look and our turn.
+            settled = None if pinned else await sessions.get(key)
+            if settled is not None:
+                sticky = policy.decide(request, Remembered(settled, "session"), unavailable)
+                if isinstance(sticky, Decision):
+                    return sticky
+            decision = await self._designate(call, policy, ask, state)
+            # A fallback is nobody's choice: the next turn asks again.
+            if decision.reason == "designated":
+                sessions.put(key, router.name, decision.candidate.id, router.session_ttl, first=not pinned)
+            return decision
+
+        decision = await sessions.claim(key, lead)
+        if led:
+            return decision
+        if decision.reason != "designated" and decision.candidate in ask.eligible:
+            return decision
+        shared = policy.decide(request, Remembered(decision.candidate.id, "session"), unavailable)
+        return shared if isinstance(shared, Decision) else await self._designate(call, policy, shared, state)
+
+    async def _designate(self, call: Call, policy: Policy, ask: Ask, state: State) -> Decision:
+        """Ask the designator. Whatever goes wrong, the fallback answers, within the designator's deadline."""
+        designator, entry = policy.router.designator, state.entry
+        model = designator.model
+        entry.designator = model.id
+        if not self.health.allow(model.id, designator.timeout):
+            entry.designator_outcome = "open"
+            return policy.fall_back(ask, "fallback_open")
+        began = time.perf_counter()
+        try:
+            answer = await self._ask(call, model, ask.prompt, designator.timeout)
+        except UpstreamTimeout:
+            decision = policy.fall_back(ask, "fallback_timeout")
+        except (UpstreamInvalidResponse, UpstreamResponseTooLarge):
+            decision = policy.fall_back(ask, "fallback_invalid")
+        except UpstreamError as error:
+            self.metrics.upstream_error(model.provider.name, error.code)
+            decision = policy.fall_back(ask, "fallback_error")
+        else:
+            entry.designator_input, entry.designator_output = answer.usage.input, answer.usage.output
+            decision = policy.settle(ask, "".join(part.text for part in answer.parts if type(part) is Text))
+        finally:
+            state.designator_seconds = time.perf_counter() - began
+            entry.designator_ms = state.designator_seconds * 1000
+        if decision.reason in ("fallback_timeout", "fallback_error"):
+            self.health.failed(model.id)
+        else:
+            self.health.ok(model.id)
+        entry.designator_outcome = _OUTCOMES[decision.reason]
+        return decision
+
+    async def _ask(self, call: Call, model: Model, prompt: ChatRequest, seconds: float) -> Answer:
+        deadline = asyncio.get_running_loop().time() + seconds
+        wire = WIRES[model.provider.wire]
+        path, body = wire.encode_request(prompt, call.generation.target(model))
+        reply = await self.upstream.open(
+            model.provider, path, body, accept=b"application/json", headers=(call.via,), deadline=deadline
+        )
+        try:
+            return wire.decode_answer(await reply.read_json(MAX_DESIGNATION))
+        finally:
+            reply.close()
+
+    def _tool_key(self, call: Call, router: Router, tool_call: str) -> bytes:
+        """The key of an open tool loop; in a dialect without ids the conversation stands for the call."""
+        if call.dialect.wire == "ollama" or not tool_call:
+            tool_call = conversation_key(call.client_name, router.name, call.request, call.session).hex()
+        return tool_key(call.client_name, router.name, tool_call)

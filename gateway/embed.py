@@ -1,0 +1,85 @@
+"""Embeddings: one model, one call, nothing to decide.
+
+Vectors of different models have nothing in common, so a router cannot stand for one: embeddings are asked of a model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from gateway.config.model import Client, Router
+from gateway.errors import BadRequest, RelayError, UpstreamError
+from gateway.generation import Generation, Headers
+from gateway.ledger import Entry
+from gateway.relay import MAX_ANSWER, Relay
+from gateway.wire import embeddings
+
+
+async def embed(
+    relay: Relay,
+    generation: Generation,
+    client: Client | None,
+    request: embeddings.EmbeddingRequest,
+    *,
+    request_id: str,
+    via: tuple[bytes, bytes],
+    started: float,
+) -> tuple[Headers, bytes]:
+    """The answer to ``request``: headers and body. Raises a RelayError; accounted either way."""
+    entry = Entry(
+        time=time.time(),
+        request_id=request_id,
+        client=client.name if client else None,
+        tags=(*request.tags, *(client.tags if client else ())),
+        revision=generation.revision,
+        commit=generation.snapshot.commit,
+        dialect=f"{request.dialect}.embed",
+    )
+    try:
+        body = await _embed(relay, generation, client, request, via, entry)
+    except RelayError as error:
+        entry.status, entry.code, entry.ended = error.status, error.code, "error"
+        raise
+    except asyncio.CancelledError:
+        entry.status, entry.code, entry.ended = 499, "client_left", "client_left"
+        raise
+    finally:
+        entry.total_ms = (time.perf_counter() - started) * 1000
+        relay.account(entry)
+    entry.status = 200
+    return [(b"x-llm-relay-revision", generation.revision_header)], body
+
+
+async def _embed(
+    relay: Relay,
+    generation: Generation,
+    client: Client | None,
+    request: embeddings.EmbeddingRequest,
+    via: tuple[bytes, bytes],
+    entry: Entry,
+) -> bytes:
+    model = generation.resolve(request.model, client)
+    if isinstance(model, Router):
+        raise BadRequest("unsupported", "a router answers chats only; ask a model for embeddings", param="model")
+    entry.candidate = model.id
+    provider = model.provider
+    path, body = embeddings.encode_request(request, provider.wire, model.name)
+    try:
+        reply = await relay.upstream.open(
+            provider, path, body, accept=b"application/json", headers=(via,), timers=provider.timers
+        )
+        try:
+            answer = await reply.read_json(MAX_ANSWER)
+        finally:
+            reply.close()
+        if embeddings.passes_through(request, provider.wire):
+            usage, entry.provider_model = embeddings.watch_answer(answer)
+            entry.input = usage.input
+            return answer
+        embedded = embeddings.decode_answer(answer, len(request.input or ()))
+    except UpstreamError as error:
+        relay.note(provider.name, error)
+        raise
+    entry.provider_model, entry.input = embedded.model, embedded.usage.input
+    return embeddings.encode_answer(request, embedded, model.id)

@@ -1,0 +1,295 @@
+"""The edge: what every request passes before a handler sees it, and how every error leaves.
+
+Handlers are plain functions over an :class:`~gateway.server.exchange.Exchange`; :func:`endpoint` makes ASGI routes of
+them, with the guards and the error shape of one dialect around them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import asgi
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import HTTPScope, Receive, Scope, Send
+
+from gateway.config.model import Client
+from gateway.errors import (
+    BadRequest,
+    Forbidden,
+    HeadersTooLarge,
+    InternalError,
+    MethodNotAllowed,
+    Misdirected,
+    RelayError,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from gateway.generation import Generation, Headers
+from gateway.relay import error_headers
+from gateway.server.exchange import ClientLeft, Exchange
+from gateway.server.services import Services
+from gateway.wire import DIALECTS
+from gateway.wire.protocol import Dialect
+
+log = logging.getLogger("llm_relay.server")
+
+#: Bytes of a request's head that are read; the server itself would take far more.
+MAX_HEAD = 32 << 10
+#: Gateways that a request may have come through before this one (``Via``, RFC 9110, section 7.6.3).
+MAX_HOPS = 3
+_VIA = b"1.1 llm-relay"
+
+_ONCE = frozenset({b"host", b"authorization", b"content-length", b"content-type", b"x-api-key"})
+_READ = _ONCE | {b"content-encoding", b"origin", b"via", b"x-llm-relay-session", b"x-llm-relay-tags", b"cookie"}
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+_HOST = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$")
+_TAG = re.compile(r"^[A-Za-z0-9._:/-]{1,64}$")
+_PRINTABLE = re.compile(r"^[\x21-\x7e]{1,256}$")
+
+Access = Literal["open", "client", "operator"]
+
+
+class Request(msgspec.Struct):
+    """A request that has passed the guards."""
+
+    exchange: Exchange
+    generation: Generation
+    request_id: str
+    started: float
+    #: The client whose key came with it; None where the gateway is open.
+    client: Client | None
+    head: dict[bytes, bytes]
+
+    @property
+    def scope(self) -> HTTPScope:
+        return self.exchange.scope
+
+    @property
+    def headers(self) -> Headers:
+        return self.exchange.scope["headers"]  # type: ignore[return-value]
+
+    async def body(self, *, strict: bool) -> bytes:
+        """The body. Raises UnsupportedMediaType where its type or encoding is not read here (``strict``: JSON only)."""
+        head = self.head
+        encoding = head.get(b"content-encoding")
+        if encoding is not None and encoding.lower() != b"identity":
+            raise UnsupportedMediaType("compressed requests are not read", code="unsupported_encoding")
+        kind = head.get(b"content-type", b"")
+        if kind != b"application/json":
+            essence = kind.partition(b";")[0].strip().lower()
+            if essence != b"application/json" and (strict or essence.startswith(b"multipart/")):
+                raise UnsupportedMediaType("send the request as application/json")
+        declared = head.get(b"content-length")
+        return await self.exchange.body(self.generation.snapshot.limits.body, int(declared) if declared else None)
+
+    def session(self) -> str | None:
+        """``X-LLM-Relay-Session``, where it is one that can be kept."""
+        value = self.head.get(b"x-llm-relay-session")
+        if value is None:
+            return None
+        text = value.decode("latin-1").strip()
+        if not _PRINTABLE.match(text):
+            raise BadRequest("invalid_session", "X-LLM-Relay-Session must be 1 to 256 printable ASCII characters")
+        return text
+
+    def tags(self) -> tuple[str, ...]:
+        """``X-LLM-Relay-Tags``, comma separated; what cannot be a tag is left out."""
+        value = self.head.get(b"x-llm-relay-tags")
+        if value is None:
+            return ()
+        tags = (tag.strip() for tag in value.decode("latin-1").split(",")[:16])
+        return tuple(tag for tag in tags if _TAG.match(tag))
+
+    def via(self) -> tuple[bytes, bytes]:
+        """``Via`` to send on. Raises BadRequest where the request has come round in a circle."""
+        value = self.head.get(b"via")
+        if value is None:
+            return b"via", _VIA
+        hops = value.count(b"llm-relay")
+        if hops >= MAX_HOPS:
+            raise BadRequest("loop_detected", f"the request has come through {hops} gateways already: a loop")
+        return b"via", b", ".join([_VIA] * (hops + 1))
+
+
+Handler = Callable[[Services, Request], Awaitable[None]]
+
+
+def endpoint(
+    services: Services,
+    path: str,
+    handler: Handler,
+    *,
+    methods: Iterable[str],
+    dialect: Callable[[HTTPScope], Dialect],
+    access: Access = "client",
+) -> ASGIRouteHandler:
+    """An ASGI route: guards, handler, errors in the shape of ``dialect``."""
+    allowed = frozenset(methods)
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        request_id = os.urandom(12).hex()
+        exchange = Exchange(services.attendant, scope, receive, send)  # type: ignore[arg-type]
+        try:
+            with exchange:
+                try:
+                    if exchange.scope["method"] not in allowed:
+                        raise MethodNotAllowed(f"use {' or '.join(sorted(allowed))}")
+                    request = _admit(services, exchange, access, request_id, started)
+                    await handler(services, request)
+                except RelayError as error:
+                    await _refuse(exchange, dialect(exchange.scope), error, request_id)
+                except ClientLeft:
+                    raise
+                except Exception:
+                    log.exception("request %s failed: a defect", request_id)
+                    defect = InternalError("the gateway failed; its log has the details under this request's id")
+                    await _refuse(exchange, dialect(exchange.scope), defect, request_id)
+        except ClientLeft:
+            return
+
+    return asgi(path, copy_scope=False)(run)
+
+
+def _admit(services: Services, exchange: Exchange, access: Access, request_id: str, started: float) -> Request:
+    """Check a request's head. Raises a ClientError or Unavailable."""
+    head: dict[bytes, bytes] = {}
+    size = 0
+    for name, value in exchange.scope["headers"]:
+        size += len(name) + len(value)
+        if name in _READ:
+            if name in head and name in _ONCE:
+                if name == b"authorization" or name == b"x-api-key":
+                    raise Unauthorized("send one key")
+                raise BadRequest("duplicate_header", f"the request has two {name.decode()} headers")
+            head[name] = value
+    if size > MAX_HEAD:
+        raise HeadersTooLarge(f"the request's head is over the limit of {MAX_HEAD} bytes")
+    generation = services.holder.current
+    _check_host(services, generation, exchange.scope, head)
+    client = None
+    if access == "client":
+        if generation.snapshot.clients:
+            client = generation.client(_key(head))
+            if client is None:
+                raise Unauthorized("no client of this gateway has that key")
+    elif access == "operator":
+        _check_operator(generation, exchange.scope, head)
+    if len(services.attendant) > generation.snapshot.limits.concurrency and access == "client":
+        raise Unavailable("the gateway is full; come again soon", retry_after=1.0)
+    return Request(exchange, generation, request_id, started, client, head)
+
+
+def _check_host(services: Services, generation: Generation, scope: HTTPScope, head: dict[bytes, bytes]) -> None:
+    """Refuse what a browser can be tricked into sending: a foreign Host (DNS rebinding) or a foreign Origin."""
+    host = head.get(b"host")
+    snapshot = generation.snapshot
+    if host is None:
+        if scope["http_version"] != "1.0":
+            raise BadRequest("missing_host", "the request has no Host header")
+        name = ""
+    else:
+        match = _HOST.match(host.decode("latin-1"))
+        if match is None:
+            raise BadRequest("invalid_host", "the request's Host header is malformed")
+        name = match[1].lower()
+    # Where everybody may ask, only the names that this machine calls itself by are its own: a page on the web can
+    # point a name of its own at a loopback address. With keys, or an operator's word, any name will do.
+    restricted = snapshot.allowed_hosts or (services.settings.loopback and not snapshot.clients)
+    if name and restricted and name not in _LOOPBACK and name not in snapshot.allowed_hosts:
+        raise Misdirected("this gateway does not answer for that host; see allowed_hosts")
+    origin = head.get(b"origin")
+    if origin is not None:
+        parts = urlsplit(origin.decode("latin-1"))
+        theirs = (parts.hostname or "").lower()
+        same = host is not None and parts.netloc.lower() == host.decode("latin-1").lower()
+        if not same and theirs not in _LOOPBACK and theirs not in snapshot.allowed_hosts:
+            raise Forbidden("origin_not_allowed", "requests from that origin are not answered; see allowed_hosts")
+
+
+def _check_operator(generation: Generation, scope: HTTPScope, head: dict[bytes, bytes]) -> None:
+    """Status is for operators where there are any, for this machine where there are clients only, else for all."""
+    snapshot = generation.snapshot
+    if snapshot.operators:
+        if generation.operator(_key(head)) is None:
+            raise Unauthorized("no operator of this gateway has that key")
+    elif snapshot.clients:
+        peer = scope.get("client")
+        if peer is None or peer[0] not in _LOOPBACK:
+            raise Unauthorized("declare operators to read this from another machine")
+
+
+def _key(head: dict[bytes, bytes]) -> str:
+    """The key that a client sent: as a bearer token, or as Anthropic's SDKs may, in ``x-api-key``; empty for none."""
+    authorization = head.get(b"authorization")
+    if authorization is not None:
+        scheme, _, key = authorization.decode("latin-1").partition(" ")
+        return key.strip() if scheme.lower() == "bearer" else ""
+    return head.get(b"x-api-key", b"").decode("latin-1").strip()
+
+
+async def _refuse(exchange: Exchange, dialect: Dialect, error: RelayError, request_id: str) -> None:
+    if exchange.started:
+        # Whatever was sent is no whole answer, and must not look like one.
+        await exchange.finish()
+        return
+    status, body = dialect.encode_error(error, request_id)
+    headers: Headers = [
+        (b"content-type", b"application/json"),
+        (b"x-request-id", request_id.encode()),
+        *error_headers(error),
+    ]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if exchange.unread:
+        # What the client may still send of its body must not be taken for its next request.
+        headers.append((b"connection", b"close"))
+    await exchange.whole(status, headers, body)
+
+
+async def reply(
+    request: Request, body: bytes, *, content_type: bytes = b"application/json", headers: Headers | None = None
+) -> None:
+    """Answer with 200, in one piece; HEAD gets the head alone."""
+    head: Headers = [(b"content-type", content_type), (b"x-request-id", request.request_id.encode())]
+    if headers is not None:
+        head += headers
+    if request.scope["method"] == "HEAD":
+        head.append((b"content-length", b"%d" % len(body)))
+        await request.exchange.start(200, head)
+        await request.exchange.finish()
+        return
+    await request.exchange.whole(200, head, body)
+
+
+def by_path(scope: HTTPScope) -> Dialect:
+    """The dialect that a path belongs to: whose errors a client there can read."""
+    path: str = scope["path"]
+    if path.startswith("/v1"):
+        if path.startswith("/v1/messages") or any(name == b"anthropic-version" for name, _ in scope["headers"]):
+            return DIALECTS["anthropic"]
+        return DIALECTS["openai"]
+    return DIALECTS["ollama"]
+
+
+def fixed(name: str) -> Callable[[HTTPScope], Dialect]:
+    """The dialect of one endpoint."""
+    dialect = DIALECTS[name]
+
+    def choose(scope: HTTPScope) -> Dialect:
+        return dialect
+
+    return choose
+
+
+def json(value: Any) -> bytes:
+    """JSON for a machine to read."""
+    return msgspec.json.encode(value)

@@ -1,0 +1,84 @@
+"""What operators and their machines ask for: probes, metrics, status."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from litestar.handlers import ASGIRouteHandler
+
+from gateway.config.model import Router
+from gateway.server.edge import Request, by_path, endpoint, json, reply
+from gateway.server.services import Services
+
+
+def routes(services: Services) -> list[ASGIRouteHandler]:
+    """Probes and metrics are open, as is usual; status is for operators."""
+    read = {"GET", "HEAD"}
+    return [
+        endpoint(services, "/livez", _live, methods=read, dialect=by_path, access="open"),
+        endpoint(services, "/readyz", _ready, methods=read, dialect=by_path, access="open"),
+        endpoint(services, "/metrics", _metrics, methods=read, dialect=by_path, access="open"),
+        endpoint(services, "/status", _status, methods=read, dialect=by_path, access="operator"),
+    ]
+
+
+async def _live(services: Services, request: Request) -> None:
+    await reply(request, b"ok\n", content_type=b"text/plain; charset=utf-8")
+
+
+async def _ready(services: Services, request: Request) -> None:
+    # A worker serves from its first generation on, and a refused change does not make it less ready.
+    await reply(request, b"ready\n", content_type=b"text/plain; charset=utf-8")
+
+
+async def _metrics(services: Services, request: Request) -> None:
+    accept = next((value for name, value in request.headers if name == b"accept"), b"")
+    services.metrics.sessions.set(len(services.sessions))
+    content_type, body = services.metrics.render(accept.decode("latin-1"))
+    await reply(request, body, content_type=content_type.encode())
+
+
+async def _status(services: Services, request: Request) -> None:
+    await reply(request, json(status(services)))
+
+
+def status(services: Services) -> dict[str, Any]:
+    """Desired versus applied, and what is applied. Secrets have no place in it."""
+    holder = services.holder
+    snapshot, desired = holder.current.snapshot, holder.desired
+    return {
+        "revision": snapshot.revision,
+        "commit": snapshot.commit,
+        "applied_at": _rfc3339(holder.applied_at),
+        "desired": {
+            "revision": desired.revision,
+            "ok": desired.ok,
+            "seen_at": _rfc3339(desired.seen_at),
+            "problems": desired.problems,
+        },
+        "routers": [_router(services, router) for router in snapshot.routers.values()],
+    }
+
+
+def _router(services: Services, router: Router) -> dict[str, Any]:
+    policy = services.holder.current.policies[router.name]
+    return {
+        "name": router.name,
+        "description": router.description,
+        "purpose": router.purpose,
+        "file": router.file,
+        "line": router.line,
+        "strategy": router.strategy,
+        "tags": list(router.tags),
+        "designator": {"model": router.designator.model.id, "timeout_ms": round(router.designator.timeout * 1000)},
+        "prompt_digest": policy.digest,
+        "candidates": [
+            {"model": candidate.id, "purpose": candidate.purpose, "fallback": candidate == router.fallback}
+            for candidate in router.candidates
+        ],
+    }
+
+
+def _rfc3339(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

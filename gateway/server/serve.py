@@ -1,0 +1,148 @@
+"""``llm-relay serve``: check, bind, run workers.
+
+The parent process stays small: it never imports the application. What must be known before a port is opened, whether
+the configuration is good, a short-lived child finds out.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import socket
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+if TYPE_CHECKING:
+    from gateway.server.settings import Settings
+
+#: ``EX_CONFIG`` of sysexits.h: the configuration is refused.
+EX_CONFIG = 78
+#: Seconds that streams under way get to end after a SIGTERM; an endless one would block it for ever.
+DRAIN_SECONDS = 30
+#: A request's head must be whole within so many milliseconds; a connection that asks nothing is closed after it too.
+HEAD_MS = 10_000
+
+
+def serve(settings: Settings) -> int:
+    """Run until a signal ends it. The exit status: 0, 1 where the port is taken, 78 on a bad configuration."""
+    refused = _rehearse(settings)
+    if refused:
+        return refused
+    if (problem := _port_problem(settings.host, settings.port)) is not None:
+        print(problem, file=sys.stderr)
+        return 1
+    if settings.workers > 1:
+        # Must be set before the metrics library is imported; workers share it.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="llm-relay-metrics-")
+    server = Granian(
+        "gateway.server.app:build",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        loop=Loops.uvloop if sys.platform != "win32" else Loops.asyncio,
+        # "auto" would accept HTTP/2 in the clear, and never close a silent connection.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_MS),
+        websockets=False,
+        backlog=2048,
+        # Counts idle connections too, so it is no limit of requests; the application has one.
+        backpressure=1 << 20,
+        workers_kill_timeout=DRAIN_SECONDS,
+        respawn_failed_workers=True,
+        respawn_interval=0.5,
+        log_level=LogLevels.warning,
+    )
+    server.serve(target_loader=partial(_worker, settings), wrap_loader=False)
+    return 0
+
+
+def _worker(settings: Settings) -> Any:
+    """The application of one worker; runs in the worker's process."""
+    from gateway import logs
+    from gateway.server.app import build
+    from gateway.server.services import Services
+
+    logs.configure(settings.log_format)
+    app = build(Services(settings))
+    # What is here now stays: the collector need not look at it again, and what a request makes has no cycles.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    return app
+
+
+def _rehearse(settings: Settings) -> int:
+    """Load the configuration in a child, so that its memory is given back. The exit status to end with, or 0."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        status = EX_CONFIG
+        try:
+            status = _check(settings)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _check(settings: Settings) -> int:
+    from gateway.config.load import load
+    from gateway.config.report import render
+    from gateway.server.exposure import objections
+
+    loaded = load(settings.config, os.environ)
+    objected = objections(settings, loaded.snapshot) if loaded.snapshot is not None else ()
+    problems = (*loaded.problems, *objected)
+    if problems:
+        sys.stderr.write(render(problems, "text"))
+    if loaded.snapshot is None or objected:
+        return EX_CONFIG
+    _greet(settings, [router.name for router in loaded.snapshot.routers.values()])
+    return 0
+
+
+def _greet(settings: Settings, routers: list[str]) -> None:
+    """Say where it runs and what to try."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    host = {"0.0.0.0": "localhost", "127.0.0.1": "localhost"}.get(host, host)
+    base = f"http://{host}:{settings.port}"
+    if settings.log_format != "text":
+        return
+    question = {"model": routers[0] if routers else "sandbox/generalist"}
+    body = json.dumps({**question, "messages": [{"role": "user", "content": "Write a Python function to parse JSON"}]})
+    sys.stderr.write(
+        f"LLM Relay at {base} with {len(routers)} routers: {', '.join(routers) or 'none'}\n\n"
+        f"Try it:\n\n  curl -i {base}/api/chat -d '{body}'\n\n"
+        f"Edit a file in {_shown(settings.config)} and ask again; stop with Ctrl-C.\n\n"
+    )
+
+
+def _shown(folder: Path) -> str:
+    try:
+        return str(folder.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)
+
+
+def _port_problem(host: str, port: int) -> str | None:
+    """Why the address cannot be had. Asked here, since the workers' SO_REUSEPORT would share a port silently."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, proto) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --port or --host"
+    return None

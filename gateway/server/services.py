@@ -1,0 +1,83 @@
+"""What one worker process runs on: made once at start, handed to every handler."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from gateway.generation import Generation
+from gateway.ledger import Ledger
+from gateway.logs import RequestLog
+from gateway.metrics import Metrics
+from gateway.relay import Relay
+from gateway.reload import Holder, Reloader
+from gateway.routing.health import Health
+from gateway.sandbox import SandboxTransport
+from gateway.server.exchange import Attendant
+from gateway.server.exposure import objections
+from gateway.server.settings import Settings
+from gateway.sessions import RECHECK, Sessions, SqlitePins
+from gateway.store import FILE, Store
+from gateway.upstream import Upstream
+
+log = logging.getLogger("llm_relay")
+
+
+class Services:
+    """Everything with a lifetime, in the order in which it starts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.attendant = Attendant()
+        self.metrics = Metrics(CollectorRegistry())
+        self.reloader = Reloader(
+            settings.config,
+            os.environ,
+            applied=self._apply,
+            refused=self.metrics.refused,
+            check=partial(objections, settings),
+            polling=settings.polling,
+        )
+        self.holder: Holder = self.reloader.load()
+        self.store = Store(settings.data / FILE if settings.data is not None else None)
+        capacity = self.holder.current.snapshot.limits.sessions
+        # A worker that is alone knows of every move.
+        recheck = math.inf if settings.workers == 1 else RECHECK
+        self.sessions = Sessions(SqlitePins(self.store, capacity=capacity), capacity=capacity, recheck=recheck)
+        self.ledger = Ledger(self.store)
+        self.requests = RequestLog(text=settings.log_format == "text")
+        self.health = Health()
+        self.upstream = Upstream(sandbox=SandboxTransport())
+        self.relay = Relay(
+            self.upstream,
+            sessions=self.sessions,
+            health=self.health,
+            metrics=self.metrics,
+            accounts=(self.metrics.record, self.ledger.add, self.requests.add),
+        )
+        self.metrics.applied(self.holder.current.snapshot, now=self.holder.applied_at)
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open the state and begin to watch the configuration."""
+        self._watching = asyncio.create_task(self.reloader.run())
+
+    async def stop(self) -> None:
+        """Leave nothing behind: what was accounted is on disk, connections are closed."""
+        self.reloader.stop()
+        if self._watching is not None:
+            await self._watching
+        await self.upstream.aclose()
+        await self.store.aclose()
+        self.requests.flush()
+
+    def _apply(self, generation: Generation) -> None:
+        snapshot = generation.snapshot
+        self.metrics.applied(snapshot, now=self.holder.applied_at)
+        self.sessions.resize(snapshot.limits.sessions)
+        self.upstream.forget(generation.providers())

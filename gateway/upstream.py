@@ -1,0 +1,391 @@
+"""Requests to providers and their answers: the only way out to a provider.
+
+An answer is read under four wall-clock rules, all of them kept here (times in ``loop.time()``):
+
+- ``connect`` and ``first_byte`` run from :meth:`Upstream.open`: the one until there is a connection, the other until
+  the answer's head, and where the answer is streamed on until its first content.
+- ``idle`` runs from one piece of content to the next. What is content only the reader knows, and says with
+  :meth:`Reply.progress`; keep-alive comments and pings move no deadline.
+- Between two calls of :meth:`Reply.chunk` it is the reader that is slow (its client does not take the bytes), not the
+  provider: such a pause moves the content deadline by its own length, except for its first :data:`PAUSE` seconds. So
+  a reader that is merely working through a flood of comments does not stop the clock by doing so.
+- ``total``, and the caller's own ``deadline``, end everything, whoever is waiting for whom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+import time
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+
+import httpx
+
+from gateway.config.model import Provider, Timers
+from gateway.errors import (
+    UpstreamConnectFailed,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamInvalidResponse,
+    UpstreamProtocolError,
+    UpstreamResponseTooLarge,
+    UpstreamTimeout,
+    UpstreamTLSFailed,
+    UpstreamTruncated,
+)
+from gateway.lane import ForeignLane, Headers, Lane, Source, ThinLane
+from gateway.transport import BrokenMessage, DeadlinePassed, Disconnected, ProxyRefused, ThinTransport, Truncated
+from gateway.wire import WIRES
+from gateway.wire.protocol import Wire
+
+#: The longest pause between two reads that is still the reader's ordinary work.
+PAUSE = 0.05
+#: The body of an error is worth this much: bytes, and seconds.
+ERROR_BYTES = 64 << 10
+ERROR_SECONDS = 1.0
+#: ``Retry-After`` is believed up to here.
+MAX_RETRY_AFTER = 60.0
+
+#: What the libraries below say, as one of our errors and in words for the client; first match wins, and an error's
+#: causes count as the error itself. No words: the error's own are fixed text of :mod:`gateway.transport.errors`.
+_TABLE: tuple[tuple[type[BaseException], type[UpstreamError], str | None], ...] = (
+    (DeadlinePassed, UpstreamTimeout, None),
+    (httpx.TimeoutException, UpstreamTimeout, "no answer in time"),
+    (ssl.SSLError, UpstreamTLSFailed, "its certificate does not prove who it is, or TLS failed"),
+    (socket.gaierror, UpstreamConnectFailed, "its name has no address"),
+    (UnicodeError, UpstreamConnectFailed, "its name is not a host name"),
+    (ConnectionRefusedError, UpstreamConnectFailed, "connection refused"),
+    (ProxyRefused, UpstreamConnectFailed, None),
+    (httpx.ProxyError, UpstreamConnectFailed, "the proxy refused"),
+    (Truncated, UpstreamTruncated, None),
+    (BrokenMessage, UpstreamProtocolError, None),
+    (Disconnected, UpstreamProtocolError, None),
+    (ConnectionResetError, UpstreamProtocolError, "connection reset"),
+    (TimeoutError, UpstreamTimeout, "no connection in time"),
+    (httpx.ConnectError, UpstreamConnectFailed, "cannot be reached"),
+    (httpx.HTTPError, UpstreamProtocolError, "broken connection or message"),
+    (httpx.StreamError, UpstreamProtocolError, "broken answer"),
+    (OSError, UpstreamConnectFailed, "cannot be reached"),
+)
+_LOWER = tuple(row[0] for row in _TABLE)
+
+
+class Reply:
+    """A provider's answer with a 2xx status. Whoever opened it closes it."""
+
+    __slots__ = (
+        "_clock",
+        "_content_by",
+        "_end_by",
+        "_idle",
+        "_left_at",
+        "_provider",
+        "_source",
+        "content_type",
+        "headers",
+        "status",
+        "whole",
+    )
+
+    def __init__(
+        self,
+        source: Source,
+        provider: str,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        idle: float,
+        content_by: float,
+        end_by: float,
+    ) -> None:
+        self.status = source.status
+        #: As received, names in lower case: nothing of it is safe to pass on but by an allow-list.
+        self.headers = source.headers
+        #: Lower case, without parameters; empty where the provider names none.
+        self.content_type = _content_type(source.headers)
+        #: The whole body, where it came with the head.
+        self.whole = source.whole
+        self._source = source
+        self._provider = provider
+        self._clock = loop.time
+        self._idle = idle
+        self._content_by = content_by
+        self._end_by = end_by
+        self._left_at = loop.time()
+
+    @property
+    def ended_cleanly(self) -> bool:
+        """The body came to an end that its framing announced; False for one that ended with the connection."""
+        return self._source.clean
+
+    def progress(self) -> None:
+        """Content was seen: the next may take the idle time, from now."""
+        self._content_by = self._clock() + self._idle
+
+    def hurry(self, seconds: float) -> None:
+        """All that matters was seen: the rest may take so long, from now."""
+        self._end_by = min(self._end_by, self._clock() + seconds)
+
+    async def chunk(self) -> bytes:
+        """The next bytes of the body, as many as have come; ``b""`` at the end.
+
+        Raises UpstreamTimeout as the module's rules say, also while bytes keep coming, UpstreamTruncated where the
+        provider closed before the end, UpstreamProtocolError for broken framing. After any of them the reply is
+        closed.
+        """
+        now = self._clock()
+        pause = now - self._left_at
+        if pause > PAUSE:
+            self._content_by += pause - PAUSE
+        deadline = min(self._content_by, self._end_by)
+        if now >= deadline:
+            self.close()
+            raise self._late(now)
+        source = self._source
+        data = source.take()
+        if not data:
+            try:
+                data = await source.read(deadline)
+            except _LOWER as error:
+                self.close()
+                now = self._clock()
+                raise (self._late(now) if now >= deadline else translated(error, self._provider)) from error
+            now = self._clock()
+        self._left_at = now
+        return data
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. Here every byte is content.
+
+        Raises as :meth:`chunk`, and UpstreamResponseTooLarge for a body over ``limit`` bytes, before it is whole.
+        """
+        parts: list[bytes] = []
+        size = 0
+        if self.whole is not None:
+            parts.append(self.whole)
+            size = len(self.whole)
+        else:
+            self.progress()
+            while size <= limit and (data := await self.chunk()):
+                self.progress()
+                parts.append(data)
+                size += len(data)
+        if size > limit:
+            self.close()
+            raise UpstreamResponseTooLarge(f"{self._provider}: the answer is over {limit} bytes")
+        return b"".join(parts)
+
+    async def read_json(self, limit: int) -> bytes:
+        """The whole body, which looks like JSON. Raises as :meth:`read`, and UpstreamInvalidResponse where it is
+        something else: the page of a captive portal, say.
+        """
+        body = self.whole
+        if body is None or len(body) > limit:
+            body = await self.read(limit)
+        if body[:1] not in (b"{", b"[") and body.lstrip()[:1] not in (b"{", b"["):
+            raise UpstreamInvalidResponse(f"{self._provider}: the answer is not JSON")
+        return body
+
+    def close(self) -> None:
+        """Gives up what has not come yet: the connection is closed at once. Nothing after the end. Idempotent."""
+        self._source.close()
+
+    def _late(self, now: float) -> UpstreamTimeout:
+        what = "the answer took too long" if now >= self._end_by else "no more content in time"
+        return UpstreamTimeout(f"{self._provider}: {what}")
+
+
+class Upstream:
+    """Dials providers: those that it is handed, and nobody else. Belongs to one event loop.
+
+    ``transport`` stands for the network (the seam for tests), ``sandbox`` for the in-process provider;
+    ``ssl_context`` replaces the system's authorities. Proxies come from the configuration, never from the
+    environment.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sandbox: httpx.AsyncBaseTransport | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        wires: Mapping[str, Wire] = WIRES,
+    ) -> None:
+        self._transport = ThinTransport(ssl_context) if transport is None else transport
+        self._sandbox = sandbox
+        self._wires = wires
+        #: By name: a provider that a reload has changed replaces its older self.
+        self._lanes: dict[str, Lane] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def open(
+        self,
+        provider: Provider,
+        path: str,
+        body: bytes,
+        *,
+        accept: bytes,
+        headers: Headers = (),
+        timers: Timers | None = None,
+        deadline: float | None = None,
+    ) -> Reply:
+        """Posts ``body`` to ``path`` below the provider's ``base_url``; returns when a good answer's head is there.
+
+        ``headers`` travel along, except those that are set here; ``timers`` default to the provider's own;
+        ``deadline`` (in ``loop.time()``) ends everything. Raises the UpstreamError that fits; for an error status
+        the one that the provider's wire reads from it.
+        """
+        lane = self._lanes.get(provider.name)
+        if lane is None or lane.provider is not provider:
+            lane = self._prepare(provider)
+        loop = asyncio.get_running_loop()
+        if timers is None:
+            timers = provider.timers
+        now = loop.time()
+        end_by = now + timers.total if deadline is None else min(now + timers.total, deadline)
+        answer_by = min(now + timers.first_byte, end_by)
+        if answer_by <= now:
+            raise UpstreamTimeout(f"{provider.name}: no time left to ask")
+        try:
+            source = await lane.send(
+                path,
+                body,
+                accept,
+                headers,
+                connect_by=min(now + timers.connect, answer_by),
+                answer_by=answer_by,
+                end_by=end_by,
+            )
+        except _LOWER as error:
+            raise translated(error, provider.name) from error
+        reply = Reply(source, provider.name, loop, idle=timers.idle, content_by=answer_by, end_by=end_by)
+        encoded = _encoded(source.headers)
+        if 200 <= source.status < 300:
+            if not encoded:
+                return reply
+            reply.close()
+            raise UpstreamInvalidResponse(f"{provider.name}: an encoded answer, although none was asked for")
+        try:
+            await self._refuse(provider, source, reply, encoded=encoded)
+        finally:
+            reply.close()
+
+    def forget(self, providers: Iterable[Provider]) -> None:
+        """Drops what was prepared for providers that are gone or changed, and their idle connections.
+
+        Requests that are under way are not touched.
+        """
+        for provider in providers:
+            lane = self._lanes.get(provider.name)
+            if lane is None or lane.provider != provider:
+                continue
+            del self._lanes[provider.name]
+            if isinstance(lane, ThinLane) and isinstance(self._transport, ThinTransport):
+                self._transport.forget(lane.route)
+
+    async def aclose(self) -> None:
+        """Closes every connection; requests that are under way fail."""
+        self._lanes.clear()
+        while self._closing:
+            await asyncio.wait(self._closing)
+        await self._transport.aclose()
+        if self._sandbox is not None:
+            await self._sandbox.aclose()
+
+    def _prepare(self, provider: Provider) -> Lane:
+        transport = self._transport
+        if provider.sandbox and self._sandbox is not None:
+            transport = self._sandbox
+        try:
+            auth = self._wires[provider.wire].auth_headers(None if provider.key is None else provider.key.reveal())
+            lane: Lane
+            if isinstance(transport, ThinTransport):
+                lane = ThinLane(provider, auth, transport)
+            else:
+                lane = ForeignLane(provider, auth, transport, self._spawn)
+        except (ValueError, httpx.InvalidURL):
+            # Without the cause: it may quote a key or a proxy's password.
+            raise UpstreamConnectFailed(f"{provider.name}: its base_url, proxy or key cannot be used") from None
+        self._lanes[provider.name] = lane
+        return lane
+
+    async def _refuse(self, provider: Provider, source: Source, reply: Reply, *, encoded: bool) -> NoReturn:
+        """Raises what an answer without a 2xx status means."""
+        if 300 <= source.status < 400:
+            raise UpstreamFailed(f"{provider.name}: it redirects ({source.status}), which is never followed")
+        body = b"" if encoded else await _error_body(source)
+        error = self._wires[provider.wire].decode_error(source.status, body, reply.content_type)
+        if error.retry_after is None:
+            error.retry_after = retry_after(header(source.headers, b"retry-after"), time.time())
+        raise error
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def translated(error: BaseException, provider: str) -> UpstreamError:
+    """A lower library's error as ours. Its words never hold an address, a key, or anything that was received."""
+    for kind, ours, words in _TABLE:
+        for cause in _causes(error):
+            if isinstance(cause, kind):
+                return ours(f"{provider}: {cause if words is None else words}")
+    raise error
+
+
+def retry_after(value: bytes, now: float) -> float | None:
+    """``Retry-After`` in seconds (RFC 9110 section 10.2.3: seconds or a date), at most :data:`MAX_RETRY_AFTER`.
+
+    None for anything that is neither. ``now`` is in seconds since 1970.
+    """
+    text = value.decode("latin-1").strip(" \t")
+    if re.fullmatch(r"\d{1,300}(\.\d{1,300})?", text, re.ASCII):
+        return min(float(text), MAX_RETRY_AFTER)
+    try:
+        date = parsedate_to_datetime(text)
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return min(max(date.timestamp() - now, 0.0), MAX_RETRY_AFTER)
+    except (ValueError, OverflowError):
+        return None
+
+
+def header(headers: Headers, name: bytes) -> bytes:
+    """The first value of header ``name`` (lower case), ``b""`` where there is none."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return b""
+
+
+def _content_type(headers: Headers) -> str:
+    return header(headers, b"content-type").partition(b";")[0].strip().lower().decode("latin-1")
+
+
+def _encoded(headers: Headers) -> bool:
+    return any(name == b"content-encoding" and value.lower() != b"identity" for name, value in headers)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+async def _error_body(source: Source) -> bytes:
+    """As much of an error's body as is worth waiting for, however it ends."""
+    body = source.whole
+    if body is None:
+        body = b""
+        deadline = asyncio.get_running_loop().time() + ERROR_SECONDS
+        try:
+            while len(body) < ERROR_BYTES and (data := await source.read(deadline)):
+                body += data
+        except _LOWER:
+            pass
+    return body[:ERROR_BYTES]

@@ -1,0 +1,34 @@
+"""Strings that others wrote, made safe to show."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+#: A provider's message is shown up to this many characters.
+MAX_MESSAGE = 500
+
+# C0, C1, zero-width and direction-changing characters, and the line ends of Unicode.
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+")
+# Keys by the prefixes that providers give them, whatever follows "Bearer", and OpenAI's organisation ids.
+_KEY = re.compile(
+    r"\b(?:sk|rk|pk|gsk|csk|xai|pplx|nvapi|tgp|fw|hf|r8|org)[-_][\w*.-]{8,}|\bAIza[\w*-]{16,}|(?i:\bbearer\s+)\S+"
+)
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def has_key(text: str) -> bool:
+    """Whether ``text`` holds something that looks like a provider's key."""
+    return _KEY.search(text) is not None
+
+
+def shown(message: str) -> str:
+    """A provider's message as a client may see it: one line, capped, keys masked."""
+    # Cut before the work and after it: a message may be as long as a body.
+    flat = _INVISIBLE.sub(" ", message[: 4 * MAX_MESSAGE])
+    return _KEY.sub("[key]", flat).strip()[:MAX_MESSAGE]
+
+
+def identifier(value: Any) -> str | None:
+    """``value`` if it is a plain word that may stand in a header or a metric, else None."""
+    return value if type(value) is str and _IDENTIFIER.fullmatch(value) else None

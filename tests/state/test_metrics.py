@@ -1,0 +1,339 @@
+"""Metrics: the names that dashboards hold on to, the numbers, and labels that nobody outside can make."""
+
+from __future__ import annotations
+
+import random
+import string
+import subprocess
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from gateway.config.model import Candidate, Designator, Model, Provider, Router, Snapshot
+from gateway.ledger import Entry, Outcome
+from gateway.metrics import Metrics
+from gateway.routing.decide import FallbackReason
+
+from .conftest import RunPython
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def snapshot(revision: str = "rev1", commit: str | None = "c1", router: str = "smart") -> Snapshot:
+    provider = Provider(name="p", wire="openai", base_url="http://p")
+    models = {id_: Model(id=id_, name=id_[2:], provider=provider) for id_ in ("p/m", "p/n", "p/d")}
+    candidates = tuple(Candidate(model=models[id_], purpose="any") for id_ in ("p/m", "p/n"))
+    smart = Router(
+        name=router,
+        designator=Designator(model=models["p/d"], timeout=1.0),
+        candidates=candidates,
+        fallback=candidates[0],
+    )
+    return Snapshot(revision=revision, commit=commit, routers={router: smart}, models=models, providers={"p": provider})
+
+
+def entry(**values: Any) -> Entry:
+    defaults = {"time": 0.0, "request_id": "r", "dialect": "openai", "router": "smart", "candidate": "p/m"}
+    return Entry(**{**defaults, "status": 200, "decision": "session", **values})
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    made = Metrics(CollectorRegistry())
+    made.bind(snapshot())
+    return made
+
+
+def samples(page: str) -> Samples:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in parse(page)
+        for sample in family.samples
+    }
+
+
+def page_of(metrics: Metrics) -> str:
+    return metrics.render("")[1].decode()
+
+
+def value(page: Metrics | str, name: str, **labels: str) -> float | None:
+    found = samples(page if isinstance(page, str) else page_of(page))
+    return found.get((f"llm_relay_{name}", frozenset(labels.items())))
+
+
+def test_names_and_labels_are_those_that_dashboards_know(metrics: Metrics) -> None:
+    metrics.record(entry(designator="p/d", designator_outcome="designated", designator_input=1, input=1))
+    metrics.upstream_error("p", "upstream_timeout")
+    metrics.applied(snapshot(), now=1.0)
+    found: dict[str, set[str]] = {}
+    for family in parse(page_of(metrics)):
+        for sample in family.samples:
+            found.setdefault(family.name, set()).update(sample.labels)
+    assert {name: labels for name, labels in found.items() if not name.startswith("process_")} == {
+        "llm_relay_requests": {"router", "candidate", "decision", "status"},
+        "llm_relay_request_duration_seconds": {"le"},
+        "llm_relay_time_to_first_token_seconds": {"le"},
+        "llm_relay_relay_overhead_seconds": {"le"},
+        "llm_relay_designator_requests": {"router", "designator", "outcome"},
+        "llm_relay_designator_duration_seconds": {"le"},
+        "llm_relay_designator_tokens": {"router", "designator", "direction"},
+        "llm_relay_candidate_tokens": {"router", "candidate", "direction"},
+        "llm_relay_upstream_errors": {"provider", "code"},
+        "llm_relay_inflight_requests": set(),
+        "llm_relay_sessions": set(),
+        "llm_relay_config_last_reload_successful": set(),
+        "llm_relay_config_last_reload_success_timestamp_seconds": set(),
+        "llm_relay_config_reloads": {"outcome"},
+        "llm_relay_config_info": {"revision", "commit"},
+    }
+    assert {"process_resident_memory_bytes", "process_open_fds"} <= found.keys()
+
+
+def test_one_request_is_counted_everywhere_once(metrics: Metrics) -> None:
+    metrics.record(
+        entry(
+            decision="designated",
+            designator="p/d",
+            designator_outcome="designated",
+            designator_ms=120.0,
+            designator_input=300,
+            designator_output=4,
+            input=1000,
+            output=200,
+            ttft_ms=400.0,
+            total_ms=2500.0,
+            relay_ms=0.4,
+        )
+    )
+    smart = {"router": "smart"}
+    assert value(metrics, "requests_total", **smart, candidate="p/m", decision="designated", status="200") == 1
+    assert value(metrics, "candidate_tokens_total", **smart, candidate="p/m", direction="input") == 1000
+    assert value(metrics, "candidate_tokens_total", **smart, candidate="p/m", direction="output") == 200
+    assert value(metrics, "designator_requests_total", **smart, designator="p/d", outcome="designated") == 1
+    assert value(metrics, "designator_tokens_total", **smart, designator="p/d", direction="input") == 300
+    assert value(metrics, "designator_tokens_total", **smart, designator="p/d", direction="output") == 4
+    for name, seconds in (
+        ("request_duration_seconds", 2.5),
+        ("time_to_first_token_seconds", 0.4),
+        ("relay_overhead_seconds", 0.0004),
+        ("designator_duration_seconds", 0.12),
+    ):
+        assert value(metrics, f"{name}_count") == 1
+        assert value(metrics, f"{name}_sum") == pytest.approx(seconds)
+    assert value(metrics, "request_duration_seconds_bucket", le="2.0") == 0
+    assert value(metrics, "request_duration_seconds_bucket", le="3.0") == 1
+
+
+def test_what_is_unknown_is_not_counted_as_zero(metrics: Metrics) -> None:
+    metrics.record(entry())
+    names = {name for name, _ in samples(page_of(metrics))}
+    assert "llm_relay_candidate_tokens_total" not in names
+    assert "llm_relay_designator_requests_total" not in names
+    assert value(metrics, "time_to_first_token_seconds_count") == 0
+
+
+@pytest.mark.parametrize("tokens", [-5, 0, 10**400])
+def test_token_numbers_that_cannot_be_are_not_counted(metrics: Metrics, tokens: int) -> None:
+    metrics.record(entry(input=tokens, output=7))
+    assert value(metrics, "candidate_tokens_total", router="smart", candidate="p/m", direction="input") == 0
+    assert value(metrics, "candidate_tokens_total", router="smart", candidate="p/m", direction="output") == 7
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ({"router": None, "decision": None}, ("direct", "p/m", "direct", "200")),
+        ({"router": None, "decision": None, "candidate": "p/undeclared"}, ("direct", "other", "direct", "200")),
+        ({"router": None, "decision": None, "candidate": None, "status": 404}, ("other", "other", "other", "404")),
+        ({"candidate": None, "decision": None, "status": 503}, ("smart", "other", "other", "503")),
+        ({"router": "gone"}, ("other", "p/m", "session", "200")),
+        ({"decision": "whim"}, ("smart", "p/m", "other", "200")),
+        ({"status": 499}, ("smart", "p/m", "session", "499")),
+        ({"status": 0}, ("smart", "p/m", "session", "other")),
+        ({"status": 1 << 40}, ("smart", "p/m", "session", "other")),
+    ],
+)
+def test_labels_of_a_request(metrics: Metrics, values: dict[str, Any], labels: tuple[str, ...]) -> None:
+    metrics.record(entry(**values))
+    names = ("router", "candidate", "decision", "status")
+    assert value(metrics, "requests_total", **dict(zip(names, labels, strict=True))) == 1
+
+
+def test_ten_thousand_strange_names_make_no_series(metrics: Metrics) -> None:
+    for router in (None, "smart"):
+        metrics.record(entry(router=router, input=1, designator="x", designator_input=1))
+        metrics.record(entry(router=router, candidate=None, input=1))
+    metrics.record(
+        entry(router="?", candidate="?", decision="?", status=9, input=1, designator="?", designator_input=1)
+    )
+    metrics.upstream_error("?", "?")
+    before = samples(page_of(metrics)).keys()
+    dice = random.Random(7)
+    for _ in range(10_000):
+        name = "".join(dice.choices(string.printable, k=12))
+        metrics.record(entry(router=name, candidate=name, decision=name, status=dice.randrange(600, 10**6), input=1))
+        metrics.record(entry(router=name, candidate=name, decision=name, status=9, designator=name, designator_input=1))
+        metrics.upstream_error(name, name)
+    assert samples(page_of(metrics)).keys() == before
+
+
+@pytest.mark.parametrize(
+    ("provider", "code", "labels"),
+    [
+        ("p", "upstream_rate_limited", ("p", "upstream_rate_limited")),
+        ("p", "upstream_error", ("p", "upstream_error")),
+        ("p", "context_length_exceeded", ("p", "other")),
+        ("elsewhere", "upstream_timeout", ("other", "upstream_timeout")),
+    ],
+)
+def test_labels_of_an_upstream_error(metrics: Metrics, provider: str, code: str, labels: tuple[str, str]) -> None:
+    metrics.upstream_error(provider, code)
+    assert value(metrics, "upstream_errors_total", provider=labels[0], code=labels[1]) == 1
+
+
+def test_every_end_of_a_designation_has_its_label(metrics: Metrics) -> None:
+    assert set(get_args(Outcome)) == {
+        "designated",
+        *(reason.removeprefix("fallback_") for reason in get_args(FallbackReason)),
+    }
+    for outcome in get_args(Outcome):
+        metrics.record(entry(designator="p/d", designator_outcome=outcome))
+        assert value(metrics, "designator_requests_total", router="smart", designator="p/d", outcome=outcome) == 1
+
+
+def test_a_new_generation_brings_new_labels_and_keeps_the_counts(metrics: Metrics) -> None:
+    metrics.record(entry())
+    metrics.bind(snapshot(router="clever"))
+    metrics.record(entry(router="clever"))
+    metrics.record(entry(router="smart"))
+    counts = {
+        router: value(metrics, "requests_total", router=router, candidate="p/m", decision="session", status="200")
+        for router in ("smart", "clever", "other")
+    }
+    assert counts == {"smart": 1, "clever": 1, "other": 1}
+
+
+def test_reloads(metrics: Metrics) -> None:
+    metrics.applied(snapshot("rev1", "c1"), now=100.0)
+    metrics.refused()
+    assert value(metrics, "config_last_reload_successful") == 0
+    assert value(metrics, "config_info", revision="rev1", commit="c1") == 1
+    metrics.applied(snapshot("rev2", None), now=200.0)
+    assert value(metrics, "config_last_reload_successful") == 1
+    assert value(metrics, "config_last_reload_success_timestamp_seconds") == 200
+    assert value(metrics, "config_info", revision="rev1", commit="c1") is None
+    assert value(metrics, "config_info", revision="rev2", commit="") == 1
+    assert value(metrics, "config_reloads_total", outcome="applied") == 2
+    assert value(metrics, "config_reloads_total", outcome="refused") == 1
+
+
+def test_gauges(metrics: Metrics) -> None:
+    metrics.inflight.inc()
+    metrics.inflight.inc()
+    metrics.inflight.dec()
+    metrics.sessions.set(12)
+    assert (value(metrics, "inflight_requests"), value(metrics, "sessions")) == (1, 12)
+
+
+PLAIN = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", PLAIN),
+        ("*/*", PLAIN),
+        ("text/html,*/*;q=0.8", PLAIN),
+        ("text/plain; version=x.y", PLAIN),
+        ("application/openmetrics-text", OPENMETRICS),
+        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;q=0.3", OPENMETRICS),
+        ("text/plain, Application/OpenMetrics-Text; version=1.0.0", OPENMETRICS),
+        ("application/openmetrics-text; version=x.y", OPENMETRICS),
+        ("application/openmetrics-text; version=9.9\r\nX-Injected: 1", OPENMETRICS),
+        ("application/openmetrics-text; version=\u0661.0", OPENMETRICS),
+    ],
+)
+def test_the_accept_header_chooses_the_format_and_nothing_else(metrics: Metrics, accept: str, expected: str) -> None:
+    metrics.record(entry())
+    content_type, page = metrics.render(accept)
+    assert content_type == expected
+    read = parse_openmetrics if expected == OPENMETRICS else parse
+    assert "llm_relay_requests" in {family.name for family in read(page.decode())}
+
+
+# --- several workers ------------------------------------------------------------------------------------------------
+
+_WORKER = """
+    import sys
+    from prometheus_client import CollectorRegistry
+    from gateway.config.model import Model, Provider, Snapshot
+    from gateway.ledger import Entry
+    from gateway.metrics import Metrics
+
+    provider = Provider(name="p", wire="openai", base_url="http://p")
+    models = {"p/m": Model(id="p/m", name="m", provider=provider)}
+    metrics = Metrics(CollectorRegistry())
+    for number, line in enumerate(sys.stdin):
+        match line.split():
+            case ["apply", revision]:
+                metrics.applied(
+                    Snapshot(revision=revision, routers={}, models=models, providers={"p": provider}), now=number
+                )
+            case ["refuse"]:
+                metrics.refused()
+            case ["work"]:
+                metrics.inflight.inc()
+                metrics.record(Entry(time=0.0, request_id="r", dialect="openai", candidate="p/m", status=200, input=5))
+            case ["page"]:
+                print(metrics.render("")[1].decode(), end="")
+        print("done", flush=True)
+"""
+
+
+class Worker:
+    """A worker process that does as it is told."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def tell(self, line: str) -> str:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        answer = ""
+        while (got := self.process.stdout.readline()) != "done\n":
+            assert got, "the worker died"
+            answer += got
+        return answer
+
+
+def test_one_worker_answers_for_all_and_the_dead_leave_no_gauges(run_python: RunPython, tmp_path: Path) -> None:
+    one, two = (Worker(run_python(_WORKER, PROMETHEUS_MULTIPROC_DIR=str(tmp_path))) for _ in range(2))
+    for worker in (one, two):
+        worker.tell("apply rev1")
+        worker.tell("work")
+    one.tell("apply rev2")
+    two.tell("refuse")
+    page = one.tell("page")
+    assert value(page, "requests_total", router="direct", candidate="p/m", decision="direct", status="200") == 2
+    assert value(page, "inflight_requests") == 2
+    assert value(page, "config_last_reload_successful") == 0
+    assert {value(page, "config_info", revision=revision, commit="") for revision in ("rev1", "rev2")} == {1}
+    assert "pid=" not in page
+
+    two.process.kill()
+    two.process.wait()
+    page = one.tell("page")
+    assert value(page, "requests_total", router="direct", candidate="p/m", decision="direct", status="200") == 2
+    assert value(page, "candidate_tokens_total", router="direct", candidate="p/m", direction="input") == 10
+    assert value(page, "config_reloads_total", outcome="applied") == 3
+    assert value(page, "inflight_requests") == 1
+    assert value(page, "config_last_reload_successful") == 1
+    assert value(page, "config_info", revision="rev2", commit="") == 1
+    assert value(page, "config_info", revision="rev1", commit="") is None

@@ -1,0 +1,462 @@
+"""Clients' Messages requests to the hub, and everything that is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.chat import (
+    ChatRequest,
+    Document,
+    Effort,
+    Image,
+    Message,
+    Part,
+    Reasoning,
+    ResponseFormat,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from gateway.errors import BadRequest
+from gateway.wire.anthropic import DIALECT, WIRE
+from gateway.wire.anthropic.vocabulary import UNSIGNED
+from gateway.wire.protocol import Target
+
+USER: dict[str, Any] = {"role": "user", "content": "Hi"}
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    return {"model": "smart", "max_tokens": 64, "messages": [USER], **fields}
+
+
+def decode(fields: Any) -> ChatRequest:
+    return DIALECT.decode_request(json.dumps(fields).encode())
+
+
+def parts_of(*blocks: dict[str, Any], role: str = "user") -> tuple[Part, ...]:
+    (message,) = decode(body(messages=[{"role": role, "content": list(blocks)}])).messages
+    return message.parts
+
+
+def test_a_plain_request() -> None:
+    request = decode(
+        body(
+            system="Be brief.",
+            messages=[USER, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "And?"}],
+            stream=True,
+            temperature=0.5,
+            top_p=1,
+            top_k=40,
+            stop_sequences=["END", "\n"],
+            metadata={"user_id": "u-1"},
+        )
+    )
+    assert (request.dialect, request.model, request.stream, request.max_tokens) == ("anthropic", "smart", True, 64)
+    assert request.messages == (
+        Message("system", (Text("Be brief."),)),
+        Message("user", (Text("Hi"),)),
+        Message("assistant", (Text("Hello"),)),
+        Message("user", (Text("And?"),)),
+    )
+    assert (request.temperature, request.top_p, request.top_k) == (0.5, 1.0, 40)
+    assert (request.stop, request.user, request.include_usage) == (("END", "\n"), "u-1", True)
+
+
+def test_every_field_is_kept_as_it_was_written() -> None:
+    text = b'{"model":"smart", "max_tokens": 6e1x, "new":{"b" :1.0,"a":[]},"messages":[{"role":"user","content":"Hi"}]}'
+    request = DIALECT.decode_request(text.replace(b"6e1x", b"60"))
+    assert list(request.fields) == ["model", "max_tokens", "new", "messages"]
+    assert bytes(request.fields["new"]) == b'{"b" :1.0,"a":[]}'
+
+
+def test_system_blocks_and_a_later_system_message() -> None:
+    system = [
+        {"type": "text", "text": "One.", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": "Two."},
+    ]
+    request = decode(body(system=system, messages=[USER, {"role": "system", "content": "Three."}]))
+    assert request.messages == (
+        Message("system", (Text("One."), Text("Two."))),
+        Message("user", (Text("Hi"),)),
+        Message("system", (Text("Three."),)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("block", "part"),
+    [
+        ({"type": "text", "text": "Hi", "citations": None}, Text("Hi")),
+        (
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBO"}},
+            Image("image/png", "iVBO"),
+        ),
+        (
+            {"type": "image", "source": {"type": "url", "url": "https://a.test/b.png"}},
+            Image(url="https://a.test/b.png"),
+        ),
+        ({"type": "image", "source": {"type": "file", "file_id": "file_1"}}, Document(file_id="file_1")),
+        (
+            {
+                "type": "document",
+                "title": "T",
+                "source": {"type": "base64", "media_type": "application/pdf", "data": "JV"},
+            },
+            Document("application/pdf", "JV", name="T"),
+        ),
+        (
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"}},
+            Document("text/plain", text="words"),
+        ),
+        (
+            {"type": "document", "source": {"type": "url", "url": "https://a.test/b.pdf"}},
+            Document(url="https://a.test/b.pdf"),
+        ),
+        ({"type": "document", "source": {"type": "file", "file_id": "file_1"}}, Document(file_id="file_1")),
+        ({"type": "document", "source": {"type": "content", "content": "words"}}, Document("text/plain", text="words")),
+        ({"type": "container_upload", "file_id": "file_1"}, Document(file_id="file_1")),
+        (
+            {
+                "type": "search_result",
+                "title": "T",
+                "source": "https://a.test",
+                "content": [{"type": "text", "text": "found"}],
+            },
+            Text("T\nhttps://a.test\nfound"),
+        ),
+    ],
+)
+def test_a_users_block(block: dict[str, Any], part: Part) -> None:
+    assert parts_of(block) == (part,)
+
+
+def test_a_document_of_blocks_is_its_text_and_its_pictures() -> None:
+    inner = [
+        {"type": "text", "text": "one"},
+        {"type": "image", "source": {"type": "url", "url": "https://a.test/b.png"}},
+        {"type": "text", "text": "two"},
+    ]
+    parts = parts_of({"type": "document", "source": {"type": "content", "content": inner}})
+    assert parts == (Document("text/plain", text="one\ntwo"), Image(url="https://a.test/b.png"))
+
+
+@pytest.mark.parametrize(
+    ("block", "part"),
+    [
+        (
+            {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"b": 1, "a": "é"}},
+            ToolCall("toolu_1", "f", '{"b":1,"a":"é"}'),
+        ),
+        ({"type": "thinking", "thinking": "hm", "signature": "Eo="}, Reasoning("hm", "Eo=")),
+        ({"type": "thinking", "thinking": "hm", "signature": UNSIGNED}, Reasoning("hm")),
+        ({"type": "redacted_thinking", "data": "Ev="}, Reasoning("", redacted="Ev=")),
+    ],
+)
+def test_an_assistants_block(block: dict[str, Any], part: Part) -> None:
+    assert parts_of(block, role="assistant") == (part,)
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ({"content": "sunny"}, (Text("sunny"),)),
+        ({"content": [{"type": "text", "text": "sunny"}]}, (Text("sunny"),)),
+        ({"content": [{"type": "tool_reference", "tool_name": "f"}]}, ()),
+        ({"content": None}, ()),
+        ({}, ()),
+        (
+            {"content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iV"}}]},
+            (Image("image/png", "iV"),),
+        ),
+    ],
+)
+def test_a_tool_result(content: dict[str, Any], parts: tuple[Any, ...]) -> None:
+    block = {"type": "tool_result", "tool_use_id": "toolu_1", **content}
+    (message,) = decode(body(messages=[{"role": "user", "content": [block]}])).messages
+    assert message == Message("tool", (ToolResult("toolu_1", parts),))
+
+
+def test_tool_results_become_turns_before_what_else_the_user_says() -> None:
+    content = [
+        {"type": "text", "text": "Here:"},
+        {"type": "tool_result", "tool_use_id": "a", "content": "1"},
+        {"type": "tool_result", "tool_use_id": "b", "content": "2", "is_error": True},
+    ]
+    assert decode(body(messages=[{"role": "user", "content": content}])).messages == (
+        Message("tool", (ToolResult("a", (Text("1"),)),)),
+        Message("tool", (ToolResult("b", (Text("2"),), is_error=True),)),
+        Message("user", (Text("Here:"),)),
+    )
+
+
+def test_what_only_anthropic_knows_is_left_out_of_the_hub() -> None:
+    used = [
+        {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}},
+        {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []},
+        {"type": "mcp_tool_use", "id": "mcptoolu_1", "name": "f", "server_name": "s", "input": {}},
+        {"type": "mcp_tool_result", "tool_use_id": "mcptoolu_1", "is_error": False, "content": []},
+        {"type": "something_new", "text": 5},
+    ]
+    said = [*used, {"type": "text", "text": "Found."}]
+    request = decode(
+        body(messages=[USER, {"role": "assistant", "content": used}, {"role": "assistant", "content": said}])
+    )
+    assert request.messages == (Message("user", (Text("Hi"),)), Message("assistant", (Text("Found."),)))
+
+
+def test_tools() -> None:
+    schema = {"type": "object", "properties": {}}
+    tools = [
+        {"name": "f", "description": "does f", "input_schema": schema, "strict": True},
+        {"type": "custom", "name": "g", "input_schema": schema, "cache_control": {"type": "ephemeral"}},
+        {"type": "web_search_20250305", "name": "web_search"},
+    ]
+    request = decode(body(tools=tools, tool_choice={"type": "any", "disable_parallel_tool_use": True}))
+    assert request.tools == (Tool("f", "does f", schema, True), Tool("g", None, schema))
+    assert (request.tool_choice, request.parallel_tool_calls) == (ToolChoice("required"), False)
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({"type": "auto"}, ToolChoice("auto")),
+        ({"type": "none"}, ToolChoice("none")),
+        ({"type": "tool", "name": "f"}, ToolChoice("named", "f")),
+    ],
+)
+def test_tool_choice(choice: dict[str, Any], expected: ToolChoice) -> None:
+    request = decode(body(tools=[{"name": "f", "input_schema": {}}], tool_choice=choice))
+    assert (request.tool_choice, request.parallel_tool_calls) == (expected, None)
+
+
+def test_no_choice_is_left_without_the_clients_own_tools() -> None:
+    tools = [{"type": "web_search_20250305", "name": "web_search"}]
+    request = decode(body(tools=tools, tool_choice={"type": "auto"}))
+    assert (request.tools, request.tool_choice) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "effort"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": 2048}}, Effort(budget=2048)),
+        ({"thinking": {"type": "disabled"}}, Effort(enabled=False)),
+        ({"thinking": {"type": "adaptive"}}, Effort()),
+        ({"output_config": {"effort": "low"}}, Effort("low")),
+        ({"output_config": {"effort": "max"}}, Effort("high")),
+        ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium"}}, Effort("medium")),
+        ({"output_config": {"effort": "medium"}, "thinking": {"type": "disabled"}}, Effort("medium", enabled=False)),
+    ],
+)
+def test_effort(fields: dict[str, Any], effort: Effort) -> None:
+    assert decode(body(**fields)).effort == effort
+
+
+@pytest.mark.parametrize("place", ["output_format", "output_config"])
+def test_response_format(place: str) -> None:
+    wanted = {"type": "json_schema", "schema": {"type": "object"}}
+    fields = {place: wanted if place == "output_format" else {"format": wanted}}
+    assert decode(body(**fields)).response_format == ResponseFormat("json_schema", {"type": "object"})
+
+
+def test_counting_needs_no_max_tokens() -> None:
+    fields = {"model": "smart", "messages": [USER]}
+    assert DIALECT.decode_count(json.dumps(fields).encode()).max_tokens is None
+
+
+OPTIONAL = ("system", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "tools", "tool_choice")
+
+
+@pytest.mark.parametrize("field", [*OPTIONAL, "thinking", "output_config", "output_format"])
+def test_null_is_absent(field: str) -> None:
+    assert decode(body(**{field: None})).messages == (Message("user", (Text("Hi"),)),)
+
+
+def in_user(block: Any) -> dict[str, Any]:
+    return body(messages=[USER, {"role": "user", "content": [block]}])
+
+
+def in_assistant(block: Any) -> dict[str, Any]:
+    return body(messages=[USER, {"role": "assistant", "content": [block]}])
+
+
+PLACE = "messages[1].content[0]"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"max_tokens": 5, "messages": [USER]}, "missing_model", "model"),
+        (body(model=None), "missing_model", "model"),
+        (body(model=5), "missing_model", "model"),
+        (body(model=""), "missing_model", "model"),
+        ({"model": "smart", "messages": [USER]}, "invalid_max_tokens", "max_tokens"),
+        (body(max_tokens=None), "invalid_max_tokens", "max_tokens"),
+        (body(max_tokens=-1), "invalid_max_tokens", "max_tokens"),
+        (body(max_tokens=True), "invalid_max_tokens", "max_tokens"),
+        (body(max_tokens=1.5), "invalid_max_tokens", "max_tokens"),
+        (body(max_tokens=10**30), "invalid_max_tokens", "max_tokens"),
+        ({"model": "smart", "max_tokens": 5}, "invalid_messages", "messages"),
+        (body(messages=[]), "invalid_messages", "messages"),
+        (body(messages={}), "invalid_messages", "messages"),
+        (body(messages=[USER] * 10_001), "invalid_messages", "messages"),
+        (body(messages=["Hi"]), "invalid_messages", "messages[0]"),
+        (body(messages=[{"role": "user", "content": ""}]), "invalid_messages", "messages"),
+        (body(messages=[USER, {"role": "tool", "content": "x"}]), "invalid_messages", "messages[1].role"),
+        (body(messages=[{"role": ["user"], "content": "x"}]), "invalid_messages", "messages[0].role"),
+        (body(messages=[{"role": "user", "content": 5}]), "invalid_messages", "messages[0].content"),
+        (body(messages=[{"role": "user", "content": None}]), "invalid_messages", "messages[0].content"),
+        (in_user("x"), "invalid_messages", PLACE),
+        (in_user({"text": "x"}), "invalid_messages", PLACE),
+        (in_user({"type": ["text"]}), "invalid_messages", PLACE),
+        (in_user({"type": "text", "text": None}), "invalid_messages", f"{PLACE}.text"),
+        (in_user({"type": "image"}), "invalid_messages", f"{PLACE}.source"),
+        (
+            in_user({"type": "image", "source": {"type": "base64", "data": ""}}),
+            "invalid_messages",
+            f"{PLACE}.source.media_type",
+        ),
+        (in_user({"type": "image", "source": {"type": "url", "url": 5}}), "invalid_messages", f"{PLACE}.source.url"),
+        (
+            in_user({"type": "document", "source": {"type": "content", "content": 5}}),
+            "invalid_messages",
+            f"{PLACE}.source.content",
+        ),
+        (in_user({"type": "tool_result", "content": "x"}), "invalid_messages", f"{PLACE}.tool_use_id"),
+        (in_user({"type": "tool_result", "tool_use_id": "a", "content": 5}), "invalid_messages", f"{PLACE}.content"),
+        (
+            in_user({"type": "tool_result", "tool_use_id": "a", "content": [5]}),
+            "invalid_messages",
+            f"{PLACE}.content[0]",
+        ),
+        (in_user({"type": "tool_result", "tool_use_id": "a", "is_error": 1}), "invalid_messages", f"{PLACE}.is_error"),
+        (in_user({"type": "tool_use", "id": "a", "name": "f", "input": {}}), "invalid_messages", PLACE),
+        (in_user({"type": "thinking", "thinking": "x"}), "invalid_messages", PLACE),
+        (in_assistant({"type": "tool_result", "tool_use_id": "a"}), "invalid_messages", PLACE),
+        (
+            in_assistant({"type": "tool_use", "id": "a", "name": "f", "input": "{}"}),
+            "invalid_messages",
+            f"{PLACE}.input",
+        ),
+        (in_assistant({"type": "tool_use", "name": "f", "input": {}}), "invalid_messages", f"{PLACE}.id"),
+        (in_assistant({"type": "thinking"}), "invalid_messages", f"{PLACE}.thinking"),
+        (body(system=5), "invalid_system", "system"),
+        (body(system=[{"type": "image"}]), "invalid_system", "system[0]"),
+        (body(stream="yes"), "invalid_stream", "stream"),
+        (body(stream=1), "invalid_stream", "stream"),
+        (body(temperature=1.5), "invalid_temperature", "temperature"),
+        (body(temperature="hot"), "invalid_temperature", "temperature"),
+        (body(temperature=True), "invalid_temperature", "temperature"),
+        (body(top_p=-0.1), "invalid_top_p", "top_p"),
+        (body(top_k=-1), "invalid_top_k", "top_k"),
+        (body(stop_sequences="END"), "invalid_stop_sequences", "stop_sequences"),
+        (body(stop_sequences=[5]), "invalid_stop_sequences", "stop_sequences"),
+        (body(metadata=[]), "invalid_metadata", "metadata"),
+        (body(metadata={"user_id": 5}), "invalid_metadata", "metadata.user_id"),
+        (body(tools={}), "invalid_tools", "tools"),
+        (body(tools=["f"]), "invalid_tools", "tools[0]"),
+        (body(tools=[{"type": 5}]), "invalid_tools", "tools[0].type"),
+        (body(tools=[{"input_schema": {}}]), "invalid_tools", "tools[0].name"),
+        (body(tools=[{"name": "f", "input_schema": "x"}]), "invalid_tools", "tools[0].input_schema"),
+        (body(tools=[{"name": "f", "description": 5}]), "invalid_tools", "tools[0].description"),
+        (body(tools=[{"name": "f", "strict": 5}]), "invalid_tools", "tools[0].strict"),
+        (body(tool_choice="auto"), "invalid_tool_choice", "tool_choice"),
+        (body(tool_choice={"type": "all"}), "invalid_tool_choice", "tool_choice"),
+        (body(tool_choice={"type": "tool"}), "invalid_tool_choice", "tool_choice.name"),
+        (
+            body(tool_choice={"type": "auto", "disable_parallel_tool_use": 1}),
+            "invalid_tool_choice",
+            "tool_choice.disable_parallel_tool_use",
+        ),
+        (body(thinking=True), "invalid_thinking", "thinking"),
+        (body(thinking={"type": "enabled"}), "invalid_thinking", "thinking.budget_tokens"),
+        (body(thinking={"type": "enabled", "budget_tokens": 0}), "invalid_thinking", "thinking.budget_tokens"),
+        (body(output_config="low"), "invalid_output_config", "output_config"),
+        (body(output_config={"effort": 5}), "invalid_output_config", "output_config.effort"),
+        (body(output_config={"format": {"type": "json"}}), "invalid_output_config", "output_config.format"),
+        (body(output_format={"type": "json_schema"}), "invalid_output_format", "output_format"),
+        (body(base_url="http://a.test"), "forbidden_field", "base_url"),
+        ([], "not_an_object", None),
+    ],
+)
+def test_refused(fields: Any, code: str, param: str | None) -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode(fields)
+    assert (caught.value.code, caught.value.param, caught.value.status) == (code, param, 400)
+    assert param is None or param.split("[")[0].split(".")[0] in caught.value.message
+
+
+def test_an_error_never_repeats_the_request() -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode(body(messages=[{"role": "s3cret", "content": "s3cret"}], model="s3cret"))
+    assert "s3cret" not in caught.value.message
+
+
+GOOD = body(
+    system=[{"type": "text", "text": "s"}],
+    messages=[
+        {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "https://a.test"}}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {"x": [1]}}]},
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "r"}]}],
+        },
+    ],
+    tools=[{"name": "f", "description": "d", "input_schema": {"type": "object"}}],
+    tool_choice={"type": "tool", "name": "f"},
+    thinking={"type": "enabled", "budget_tokens": 1024},
+    output_config={"effort": "low", "format": {"type": "json_schema", "schema": {}}},
+    metadata={"user_id": "u"},
+    stop_sequences=["x"],
+    temperature=0.1,
+    stream=False,
+)
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["type", "text", "source", "x"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path] if path else []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        found += places(inner, (*path, key))
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(places(GOOD)), JSON)
+def test_one_value_changed_is_read_or_refused(path: tuple[Any, ...], value: Any) -> None:
+    changed = json.loads(json.dumps(GOOD))
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with contextlib.suppress(BadRequest):
+        # What is read can also be sent, to this wire and to others.
+        request = decode(changed)
+        WIRE.encode_request(request, Target("claude"))
+        request.dialect = "openai"
+        WIRE.encode_request(request, Target("claude"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_broken_body_is_refused(data: st.DataObject) -> None:
+    whole = json.dumps(GOOD).encode()
+    place = data.draw(st.integers(0, len(whole) - 1))
+    broken = whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + data.draw(st.integers(0, 2)) :]
+    with contextlib.suppress(BadRequest):
+        DIALECT.decode_request(broken)

@@ -1,0 +1,499 @@
+"""Requests to a provider: a client's own passed on, and those that come from the hub."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.chat import (
+    Audio,
+    ChatRequest,
+    Document,
+    Effort,
+    Image,
+    Message,
+    Part,
+    Reasoning,
+    ResponseFormat,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from gateway.errors import BadRequest
+from gateway.wire.anthropic import DIALECT, WIRE
+from gateway.wire.anthropic.models import thinking
+from gateway.wire.anthropic.vocabulary import UNSIGNED
+from gateway.wire.protocol import Target
+
+OLDER = Target("claude-sonnet-4-5")
+NEWER = Target("claude-opus-4-8")
+
+
+def user(*parts: Part | str) -> Message:
+    return Message("user", tuple(Text(part) if isinstance(part, str) else part for part in parts))
+
+
+def assistant(*parts: Part | str) -> Message:
+    return Message("assistant", tuple(Text(part) if isinstance(part, str) else part for part in parts))
+
+
+def result(call: str, text: str = "ok", name: str | None = None) -> Message:
+    return Message("tool", (ToolResult(call, (Text(text),), name),))
+
+
+def system(text: str) -> Message:
+    return Message("system", (Text(text),))
+
+
+def encode(*messages: Message, target: Target = OLDER, **fields: Any) -> dict[str, Any]:
+    request = ChatRequest("openai", "smart", messages or (user("Hi"),), {}, **fields)
+    path, body = WIRE.encode_request(request, target)
+    assert path == "/v1/messages"
+    decoded: dict[str, Any] = json.loads(body)
+    return decoded
+
+
+def turns(*messages: Message) -> list[tuple[str, Any]]:
+    return [(turn["role"], turn["content"]) for turn in encode(*messages)["messages"]]
+
+
+# --- the same wire --------------------------------------------------------------------------------------------------
+
+
+def forward(text: str, model: str = "claude-x") -> str:
+    return WIRE.encode_request(DIALECT.decode_request(text.encode()), Target(model))[1].decode()
+
+
+def test_a_clients_own_request_is_kept_to_the_byte_but_for_the_model() -> None:
+    rest = (
+        '"max_tokens":64,"messages":[{"role":"user", "content":[{"type":"text","text":"\\u00e9","cache_control":'
+        '{"type":"ephemeral"}}]}],"tools":[{"type":"web_search_20250305","name":"web_search"}],"temperature":1.0,'
+        '"mcp_servers":[ ],"stream":true,"unheard_of":1e2}'
+    )
+    assert forward('{"model":"smart",' + rest) == '{"model":"claude-x",' + rest
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ('"metadata":{"user_id":"u"}', '"metadata":{"user_id":"u"}'),
+        ('"metadata":{"user_id":"u","team":"t"}', '"metadata":{"user_id":"u"}'),
+        ('"metadata":{"team":"t"}', None),
+        ('"metadata":{"user_id":null}', None),
+        ('"guardrails":["g"]', None),
+        ('"callbacks":["g"]', None),
+        ('"success_callback":"s"', None),
+        ('"failure_callback":"s"', None),
+        ('"litellm_session_id":"s"', None),
+    ],
+)
+def test_fields_for_gateways_are_not_for_providers(written: str, sent: str | None) -> None:
+    start = '"max_tokens":64,"messages":[{"role":"user","content":"Hi"}]'
+    after = "" if sent is None else f",{sent}"
+    assert forward('{"model":"smart",' + start + "," + written + "}") == '{"model":"claude-x",' + start + after + "}"
+
+
+def test_thoughts_of_other_wires_models_do_not_reach_anthropic() -> None:
+    unsigned = {"type": "thinking", "thinking": "hm", "signature": UNSIGNED}
+    signed = {"type": "thinking", "thinking": "hm", "signature": "Eo="}
+    text = {"type": "text", "text": "Yes."}
+    messages = [
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": [unsigned, text]},
+        {"role": "user", "content": "Two?"},
+        {"role": "assistant", "content": [unsigned]},
+        {"role": "assistant", "content": [signed, text]},
+        {"role": "user", "content": "Three?"},
+    ]
+    sent = json.loads(forward(json.dumps({"model": "smart", "max_tokens": 64, "messages": messages})))
+    assert sent["messages"] == [
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": [text]},
+        {"role": "user", "content": "Two?"},
+        {"role": "assistant", "content": [signed, text]},
+        {"role": "user", "content": "Three?"},
+    ]
+
+
+# --- turns ----------------------------------------------------------------------------------------------------------
+
+
+def test_system_prompts_are_gathered_wherever_they_stand() -> None:
+    body = encode(system("One."), user("Hi"), system(" "), system("Two."), user("Go"))
+    assert body["system"] == "One.\n\nTwo."
+    assert body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": "Go"}]}
+    ]
+
+
+CALL = ToolCall("call_1", "f", '{"x": 1}')
+USE = {"type": "tool_use", "id": "call_1", "name": "f", "input": {"x": 1}}
+
+
+def answered(call: str, content: str = "ok") -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": call, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([user("Hi")], [("user", "Hi")]),
+        ([assistant("Hello"), user("Hi")], [("user", "."), ("assistant", "Hello"), ("user", "Hi")]),
+        ([system("Be brief.")], [("user", ".")]),
+        ([user("Hi", ""), user(" \n")], [("user", "Hi")]),
+        ([user("Hi"), assistant(""), user("You?")], [("user", [{"type": "text", "text": t} for t in ("Hi", "You?")])]),
+        ([user("Hi"), assistant("So: \n")], [("user", "Hi"), ("assistant", "So:")]),
+        (
+            [user("Hi"), assistant("Well", CALL), result("call_1"), user("And?")],
+            [
+                ("user", "Hi"),
+                ("assistant", [{"type": "text", "text": "Well"}, USE]),
+                ("user", [answered("call_1"), {"type": "text", "text": "And?"}]),
+            ],
+        ),
+        (
+            [user("Hi"), assistant(CALL), user("Wait"), result("call_1")],
+            [("user", "Hi"), ("assistant", [USE]), ("user", [answered("call_1"), {"type": "text", "text": "Wait"}])],
+        ),
+        (
+            [user("Hi"), assistant(CALL, ToolCall("call_2", "g", "")), result("call_2", "2"), result("call_1", "1")],
+            [
+                ("user", "Hi"),
+                ("assistant", [USE, {"type": "tool_use", "id": "call_2", "name": "g", "input": {}}]),
+                ("user", [answered("call_2", "2"), answered("call_1", "1")]),
+            ],
+        ),
+        (
+            [user("Hi"), assistant(Reasoning("hm", "Eo="), Reasoning("", redacted="Ev="), Reasoning("lost"), "Yes")],
+            [
+                ("user", "Hi"),
+                (
+                    "assistant",
+                    [
+                        {"type": "thinking", "thinking": "hm", "signature": "Eo="},
+                        {"type": "redacted_thinking", "data": "Ev="},
+                        {"type": "text", "text": "Yes"},
+                    ],
+                ),
+            ],
+        ),
+    ],
+)
+def test_turns(messages: list[Message], expected: list[tuple[str, Any]]) -> None:
+    assert turns(*messages) == expected
+
+
+@pytest.mark.parametrize("arguments", ["", "nonsense", "[1]", "null", '{"x": 1', '"{}"'])
+def test_arguments_that_are_no_object_become_an_empty_one(arguments: str) -> None:
+    body = encode(user("Hi"), assistant(ToolCall("a", "f", arguments)), result("a"))
+    assert body["messages"][1]["content"][0]["input"] == {}
+
+
+def test_a_failed_result_with_a_picture_and_one_without_content() -> None:
+    parts: tuple[Text | Image, ...] = (Text("look"), Text(""), Image(data="/9j/x"))
+    failed = Message("tool", (ToolResult("a", parts, is_error=True), ToolResult("b", ())))
+    blocks = encode(user("Hi"), assistant(ToolCall("a", "f", ""), ToolCall("b", "f", "")), failed)["messages"][2][
+        "content"
+    ]
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "/9j/x"}}
+    assert blocks == [
+        {
+            "type": "tool_result",
+            "tool_use_id": "a",
+            "content": [{"type": "text", "text": "look"}, picture],
+            "is_error": True,
+        },
+        {"type": "tool_result", "tool_use_id": "b"},
+    ]
+
+
+def pairs(*messages: Message) -> list[tuple[list[str], list[str]]]:
+    """The ids of every turn's calls, and of the results after it."""
+    found: list[tuple[list[str], list[str]]] = []
+    for turn in encode(*messages)["messages"]:
+        blocks = turn["content"] if isinstance(turn["content"], list) else []
+        calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
+        results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+        if calls:
+            found.append((calls, []))
+        elif results:
+            found[-1][1].extend(results)
+    return found
+
+
+def test_ids_outside_the_alphabet_are_replaced_always_alike() -> None:
+    called = assistant(ToolCall("functions.f:0", "f", ""), ToolCall("ok_-9", "g", ""))
+    messages = user("Hi"), called, result("functions.f:0"), result("ok_-9")
+    ((calls, results),) = pairs(*messages)
+    assert calls == results
+    assert calls[0].replace("_", "").isalnum()
+    assert calls[1] == "ok_-9"
+    assert pairs(*messages) == [(calls, results)]
+
+
+def test_calls_without_ids_are_paired_by_name_and_order() -> None:
+    called = assistant(ToolCall("", "f", ""), ToolCall("", "g", ""), ToolCall("", "f", ""))
+    answers = result("", name="g"), result("", name="f"), result("", name="f")
+    ((calls, results),) = pairs(user("Hi"), called, *answers)
+    assert len(set(calls)) == 3
+    assert results == [calls[1], calls[0], calls[2]]
+
+
+def test_an_id_that_comes_again_is_made_unique() -> None:
+    called = assistant(ToolCall("call_0", "f", ""))
+    first, second = pairs(user("Hi"), called, result("call_0"), called, result("call_0"))
+    assert first == (["call_0"], ["call_0"])
+    assert second == (["call_0_2"], ["call_0_2"])
+
+
+def test_a_result_without_its_call_is_left_for_the_provider_to_refuse() -> None:
+    assert turns(result("call_9"), result(""))[0][1] == [answered("call_9"), answered("call_0")]
+
+
+# --- pictures and files ---------------------------------------------------------------------------------------------
+
+
+def base64_source(media_type: str, data: str) -> dict[str, str]:
+    return {"type": "base64", "media_type": media_type, "data": data}
+
+
+PDF = base64.b64encode(b"%PDF-1.7 ...").decode()
+NOTE = base64.b64encode("é".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("part", "block"),
+    [
+        (
+            Image(url="https://a.test/b.png"),
+            {"type": "image", "source": {"type": "url", "url": "https://a.test/b.png"}},
+        ),
+        (Image("image/png", "AAAA"), {"type": "image", "source": base64_source("image/png", "AAAA")}),
+        (Image("image/png", "/9j/AA"), {"type": "image", "source": base64_source("image/jpeg", "/9j/AA")}),
+        (Image(data="iVBORw0KGgoAAA"), {"type": "image", "source": base64_source("image/png", "iVBORw0KGgoAAA")}),
+        (Image(data="R0lGODAA"), {"type": "image", "source": base64_source("image/gif", "R0lGODAA")}),
+        (Image(data="UklGRAAA"), {"type": "image", "source": base64_source("image/webp", "UklGRAAA")}),
+        (
+            Document("application/pdf", PDF, name="a.pdf"),
+            {"type": "document", "source": base64_source("application/pdf", PDF), "title": "a.pdf"},
+        ),
+        (Document(data=PDF), {"type": "document", "source": base64_source("application/pdf", PDF)}),
+        (Document(url="https://a.test/b"), {"type": "document", "source": {"type": "url", "url": "https://a.test/b"}}),
+        (
+            Document(text="words"),
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"}},
+        ),
+        (
+            Document("text/csv", NOTE),
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "é"}},
+        ),
+    ],
+)
+def test_a_picture_or_file(part: Part, block: dict[str, Any]) -> None:
+    assert turns(user(part)) == [("user", [block])]
+
+
+@pytest.mark.parametrize("part", [Image(), Document(text=" ")])
+def test_a_picture_or_file_without_anything_is_left_out(part: Part) -> None:
+    assert turns(user("Hi", part), assistant(Image(url="https://a.test"), "Hm")) == [
+        ("user", "Hi"),
+        ("assistant", "Hm"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "fields"),
+    [
+        (Audio("AAAA", "wav"), {}),
+        (Document(file_id="file-1"), {}),
+        (Document("application/msword", "AAAA"), {}),
+        (Document("text/plain", "/w=="), {}),
+        (Document("text/plain", "?"), {}),
+        (Text("Hi"), {"n": 2}),
+    ],
+)
+def test_what_cannot_be_said_is_refused(part: Part, fields: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest) as caught:
+        encode(user(part), **fields)
+    assert caught.value.code == "unsupported"
+    assert caught.value.param in ("messages[0]", "n")
+
+
+# --- fields ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "most", "sent"),
+    [
+        (None, None, 4096),
+        (None, 2048, 2048),
+        (None, 128_000, 16_384),
+        (100, None, 100),
+        (100, 64_000, 100),
+        (200_000, 64_000, 64_000),
+    ],
+)
+def test_max_tokens(wanted: int | None, most: int | None, sent: int) -> None:
+    assert encode(max_tokens=wanted, target=Target("claude-sonnet-4-5", max_output=most))["max_tokens"] == sent
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "sent"),
+    [
+        (OLDER, {"temperature": 0.3}, {"temperature": 0.3}),
+        (OLDER, {"temperature": 1.7}, {"temperature": 1.0}),
+        (OLDER, {"temperature": 0.3, "top_p": 0.9}, {"temperature": 0.3}),
+        (OLDER, {"top_p": 0.9, "top_k": 5}, {"top_p": 0.9, "top_k": 5}),
+        (NEWER, {"temperature": 0.3, "top_p": 0.9, "top_k": 5}, {}),
+        (OLDER, {"stop": ("END", "\n", "")}, {"stop_sequences": ["END"]}),
+        (OLDER, {"stop": ("\n",)}, {}),
+        (OLDER, {"user": "u"}, {"metadata": {"user_id": "u"}}),
+        (OLDER, {"stream": True}, {"stream": True}),
+        (OLDER, {"seed": 1, "presence_penalty": 0.5, "frequency_penalty": 0.5}, {}),
+        (OLDER, {"effort": Effort(enabled=False)}, {}),
+        (OLDER, {"effort": Effort()}, {}),
+        (OLDER, {"tool_choice": ToolChoice("required")}, {}),
+    ],
+)
+def test_fields(model: Target, fields: dict[str, Any], sent: dict[str, Any]) -> None:
+    plain = encode(target=model)
+    assert encode(target=model, **fields) == {**plain, **sent}
+
+
+@pytest.mark.parametrize("schema", [None, {"type": "object"}])
+def test_a_json_answer_is_asked_for_in_the_system_prompt(schema: dict[str, Any] | None) -> None:
+    wanted = ResponseFormat("json" if schema is None else "json_schema", schema)
+    text = encode(system("Be brief."), user("Hi"), response_format=wanted)["system"]
+    assert text.startswith("Be brief.\n\nAnswer with a single JSON object")
+    assert text.endswith('{"type":"object"}') == (schema is not None)
+
+
+TOOLS = (
+    Tool("f", "does f", {"type": "object", "properties": {"x": {}}}),
+    Tool("g"),
+    Tool("h", parameters={"properties": {}}),
+)
+
+
+def test_tools() -> None:
+    assert encode(tools=TOOLS)["tools"] == [
+        {"name": "f", "description": "does f", "input_schema": {"type": "object", "properties": {"x": {}}}},
+        {"name": "g", "input_schema": {"type": "object", "properties": {}}},
+        {"name": "h", "input_schema": {"type": "object", "properties": {}}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "parallel", "sent"),
+    [
+        (None, None, None),
+        (None, True, None),
+        (None, False, {"type": "auto", "disable_parallel_tool_use": True}),
+        (ToolChoice("auto"), None, {"type": "auto"}),
+        (ToolChoice("none"), False, {"type": "none"}),
+        (ToolChoice("required"), None, {"type": "any"}),
+        (ToolChoice("named", "g"), False, {"type": "tool", "name": "g", "disable_parallel_tool_use": True}),
+    ],
+)
+def test_tool_choice(choice: ToolChoice | None, parallel: bool | None, sent: dict[str, Any] | None) -> None:
+    assert encode(tools=TOOLS, tool_choice=choice, parallel_tool_calls=parallel).get("tool_choice") == sent
+
+
+def test_calls_in_the_conversation_are_of_declared_tools() -> None:
+    body = encode(user("Hi"), assistant(CALL), result("call_1"))
+    assert body["tools"] == [{"name": "f", "input_schema": {"type": "object"}}]
+    assert body["tool_choice"] == {"type": "none"}
+
+
+# --- thinking -------------------------------------------------------------------------------------------------------
+
+
+def test_how_models_think() -> None:
+    names = {
+        "claude-3-opus-20240229": "never",
+        "claude-3-5-haiku-20241022": "never",
+        "claude-3-7-sonnet-20250219": "budget",
+        "claude-sonnet-4-20250514": "budget",
+        "claude-opus-4-1-20250805": "budget",
+        "claude-haiku-4-5-20251001": "budget",
+        "claude-opus-4-6": "budget",
+        "claude-opus-4-7": "effort",
+        "claude-opus-4.8": "effort",
+        "claude-sonnet-5": "effort",
+        "anthropic/Claude-Sonnet-5-5": "effort",
+        "claude-next": "budget",
+        "deepseek-chat": "budget",
+    }
+    assert {name: thinking(name) for name in names} == names
+
+
+@pytest.mark.parametrize(
+    ("effort", "wanted", "most", "budget", "sent"),
+    [
+        (Effort("low"), 4000, None, 1024, 4000),
+        (Effort("medium"), None, None, 4096, 8192),
+        (Effort("high"), 1000, None, 16_384, 17_384),
+        (Effort(budget=2000), 8000, None, 2000, 8000),
+        (Effort(budget=10), 8000, None, 1024, 8000),
+        (Effort("high"), 8192, 8192, 4096, 8192),
+    ],
+)
+def test_a_thinking_budget_fits_below_max_tokens(
+    effort: Effort, wanted: int | None, most: int | None, budget: int, sent: int
+) -> None:
+    target = Target("claude-sonnet-4-5", max_output=most)
+    body = encode(effort=effort, max_tokens=wanted, temperature=0.2, top_k=3, target=target)
+    assert body["thinking"] == {"type": "enabled", "budget_tokens": budget}
+    assert body["max_tokens"] == sent
+    assert body.keys().isdisjoint({"temperature", "top_p", "top_k", "output_config"})
+
+
+@pytest.mark.parametrize(
+    ("effort", "level"),
+    [
+        (Effort("low"), "low"),
+        (Effort("high"), "high"),
+        (Effort("xhigh"), "high"),
+        (Effort(budget=512), "low"),
+        (Effort(budget=3000), "medium"),
+        (Effort(budget=9000), "high"),
+    ],
+)
+def test_newer_models_take_an_effort(effort: Effort, level: str) -> None:
+    body = encode(effort=effort, target=NEWER)
+    assert body["thinking"] == {"type": "adaptive", "display": "summarized"}
+    assert body["output_config"] == {"effort": level}
+    assert body["max_tokens"] == 4096
+
+
+SIGNED = Reasoning("hm", "Eo=")
+
+
+@pytest.mark.parametrize(
+    ("messages", "fields", "thinks"),
+    [
+        ([user("Hi")], {}, True),
+        ([user("Hi"), assistant(CALL), result("call_1")], {"tools": TOOLS}, False),
+        ([user("Hi"), assistant(SIGNED, CALL), result("call_1")], {"tools": TOOLS}, True),
+        ([user("Hi"), assistant(CALL), result("call_1"), assistant("Done"), user("And?")], {"tools": TOOLS}, True),
+        ([user("Hi"), assistant("So")], {}, False),
+        ([user("Hi")], {"tools": TOOLS, "tool_choice": ToolChoice("required")}, False),
+        ([user("Hi")], {"tools": TOOLS, "tool_choice": ToolChoice("named", "f")}, False),
+        ([user("Hi")], {"target": Target("claude-sonnet-4-5", max_output=1000)}, False),
+        ([user("Hi")], {"target": Target("claude-3-haiku-20240307")}, False),
+        ([user("Hi")], {"effort": Effort("minimal")}, False),
+    ],
+)
+def test_when_a_model_may_think(messages: list[Message], fields: dict[str, Any], thinks: bool) -> None:
+    assert ("thinking" in encode(*messages, **{"effort": Effort("low"), **fields})) is thinks
+
+
+def test_raw_values_need_not_be_known() -> None:
+    request = ChatRequest("openai", "smart", (user("Hi"),), {"new": msgspec.Raw(b"1")})
+    assert b"new" not in WIRE.encode_request(request, OLDER)[1]

@@ -1,0 +1,43 @@
+"""What a provider says is shown as one short line, without keys."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.wire.text import MAX_MESSAGE, has_key, identifier, shown
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("Rate limit reached", "Rate limit reached"),
+        ("  two\r\nlines\tand a tab \n", "two lines and a tab"),
+        ("\x1b[31mred\x1b[0m\x00", "[31mred [0m"),
+        ("zero\u200bwidth \u202eright to left\u2028line", "zero width  right to left line"),
+        ("lone \ud800 surrogate", "lone   surrogate"),
+        ("Überlastet 漢字 🙂", "Überlastet 漢字 🙂"),
+        ("for key sk-proj-abcdefgh12345678 only", "for key [key] only"),
+        ("gsk_abcdefgh1234 and AIzaSyA-1234567890abcdefg", "[key] and [key]"),
+        ("Authorization: Bearer abc.def.ghi was refused", "Authorization: [key] was refused"),
+        ("limit reached in organization org-AbCdEfGh1234", "limit reached in organization [key]"),
+        ("task-oriented risk-averse", "task-oriented risk-averse"),
+        ("", ""),
+    ],
+)
+def test_shown(message: str, expected: str) -> None:
+    assert shown(message) == expected
+    assert not has_key(shown(message))
+
+
+def test_a_long_message_is_cut() -> None:
+    assert shown("x" * 100_000) == "x" * MAX_MESSAGE
+
+
+@pytest.mark.parametrize("word", ["insufficient_quota", "RESOURCE_EXHAUSTED", "invalid-argument", "a.b", "x" * 64])
+def test_identifiers(word: str) -> None:
+    assert identifier(word) == word
+
+
+@pytest.mark.parametrize("word", ["", "two words", "a\r\nb", "é", "x" * 65, "a\n", 429, None, ["a"], {"a": 1}])
+def test_no_identifiers(word: object) -> None:
+    assert identifier(word) is None
