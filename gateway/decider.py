@@ -26,6 +26,7 @@ from gateway.routing.health import Health
 from gateway.sessions import Sessions
 from gateway.upstream import Upstream
 from gateway.wire import WIRES
+from gateway.wire.anthropic.vocabulary import safe_id
 
 #: How long a model that asked for a tool is remembered while the client runs it, in seconds.
 TOOL_LOOP_TTL = 3600.0
@@ -59,7 +60,7 @@ class Decider:
         unavailable = self.health.cooling()
         tool_call = open_tool_loop(request)
         if tool_call is not None:
-            asker = await self.sessions.get(self._tool_key(call, router, tool_call))
+            asker = await self._asker(call, router, tool_call)
             if asker is not None:
                 decision = policy.decide(request, Remembered(asker, "tool_loop"), unavailable)
                 if isinstance(decision, Decision) and decision.reason == "tool_loop":
@@ -158,8 +159,16 @@ class Decider:
         finally:
             reply.close()
 
+    async def _asker(self, call: Call, router: Router, tool_call: str) -> str | None:
+        """Who asked for the tool. A provider may have given no id, and the client one that it made up."""
+        asker = await self.sessions.get(self._tool_key(call, router, tool_call))
+        if asker is None and tool_call:
+            asker = await self.sessions.get(self._tool_key(call, router, ""))
+        return asker
+
     def _tool_key(self, call: Call, router: Router, tool_call: str) -> bytes:
         """The key of an open tool loop; in a dialect without ids the conversation stands for the call."""
         if call.dialect.wire == "ollama" or not tool_call:
             tool_call = conversation_key(call.client_name, router.name, call.request, call.session).hex()
-        return tool_key(call.client_name, router.name, tool_call)
+        # Anthropic's clients see, and bring back, ids in the alphabet of their API.
+        return tool_key(call.client_name, router.name, safe_id(tool_call))

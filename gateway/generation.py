@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from gateway.config.model import Client, Model, Operator, Provider, Router, Secret, Snapshot
+from gateway.config.model import Client, Model, Operator, Router, Secret, Snapshot
 from gateway.errors import ModelNotFound
 from gateway.routing.decide import Policy
 from gateway.wire.protocol import Target
@@ -96,10 +96,6 @@ class Generation:
                 (b"x-llm-relay-revision", self.revision_header),
             ]
         return headers
-
-    def providers(self) -> tuple[Provider, ...]:
-        """Every provider that this generation may dial."""
-        return tuple(self.snapshot.providers.values())
 
 
 def digest(secret: Secret) -> bytes:

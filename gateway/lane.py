@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine
 from importlib import metadata
 from typing import Any, Protocol
 
 import httpx
 
 from gateway.config.model import Provider
+from gateway.headers import Headers
 from gateway.transport import DeadlinePassed, Proxy, Route, ThinTransport, Truncated, header_lines
-
-Headers = Sequence[tuple[bytes, bytes]]
 
 #: A path below ``base_url``: no segment that leads upwards, nothing percent-encoded, no fragment.
 _PATH = re.compile(r"(?:/(?!\.{1,2}(?:[/?]|$))[\w.~:@!$&'()*+,;=-]+)+(?:\?[\w.~:@!$&'()*+,;=/-]*)?", re.ASCII)

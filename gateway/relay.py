@@ -151,6 +151,8 @@ class Relay:
         provider, dialect, request = model.provider, call.dialect, call.request
         wire = WIRES[provider.wire]
         same = dialect.wire == wire.name
+        if not same:
+            dialect.check_translatable(request)
         extra = [call.via]
         if same and wire.forward_headers:
             for name, value in call.headers:
@@ -163,7 +165,7 @@ class Relay:
             accept = wire.stream_type.encode() if request.stream else b"application/json"
             reply = await self.upstream.open(provider, path, body, accept=accept, headers=extra, timers=provider.timers)
             try:
-                if request.stream and reply.content_type != "application/json":
+                if request.stream and (reply.content_type in wire.stream_types or not _is_json(reply)):
                     progress = await self._stream(call, sink, state, model, wire, same, reply, began)
                 else:
                     progress = await self._whole(call, sink, state, model, wire, same, reply, began)
@@ -206,10 +208,10 @@ class Relay:
             returned = []
             if request.stream:
                 # A provider that was asked for a stream and answers in one piece: the client gets its stream.
-                encoder = dialect.encoder(request, model.id, call.request_id, time.time())
+                encoder = dialect.encoder(request, model.id, call.request_id, state.entry.time)
                 out = b"".join(map(encoder.encode, answer.events())) + encoder.close()
             else:
-                out = dialect.encode_answer(answer, request, model.id, call.request_id, time.time())
+                out = dialect.encode_answer(answer, request, model.id, call.request_id, state.entry.time)
         state.upstream_seconds += time.perf_counter() - began
         self._learn(state, progress)
         content_type = (b"content-type", dialect.stream_type) if request.stream else _JSON
@@ -233,13 +235,13 @@ class Relay:
         reply: Reply,
         began: float,
     ) -> Progress:
-        if reply.content_type not in (wire.stream_type, ""):
+        if reply.content_type not in wire.stream_types:
             raise UpstreamInvalidResponse(f"{model.provider.name}: not a stream of its wire")
         machine: Watch | _Translated
         if same:
             machine = wire.watch(call.request)
         else:
-            encoder = call.dialect.encoder(call.request, model.id, call.request_id, time.time())
+            encoder = call.dialect.encoder(call.request, model.id, call.request_id, state.entry.time)
             machine = _Translated(wire.decoder(), encoder)
         progress = machine.progress
         held: list[bytes] = []
@@ -298,7 +300,7 @@ class Relay:
         entry.code = error.code
         if sink.started:
             entry.status, entry.ended = error.status, "upstream_cut"
-            encoder = call.dialect.encoder(call.request, "", call.request_id, time.time())
+            encoder = call.dialect.encoder(call.request, "", call.request_id, state.entry.time)
             await sink.write(encoder.error(error))
             await sink.finish()
             return
@@ -368,6 +370,10 @@ def error_headers(error: RelayError) -> Headers:
     if error.retry_after is not None:
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
     return headers
+
+
+def _is_json(reply: Reply) -> bool:
+    return reply.content_type == "application/json" or reply.content_type.endswith("+json")
 
 
 def _returned(wire: Wire, reply: Reply) -> Headers:

@@ -15,13 +15,10 @@ An answer is read under four wall-clock rules, all of them kept here (times in `
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import ssl
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
 import httpx
@@ -38,7 +35,8 @@ from gateway.errors import (
     UpstreamTLSFailed,
     UpstreamTruncated,
 )
-from gateway.lane import ForeignLane, Headers, Lane, Source, ThinLane
+from gateway.headers import Headers, content_type, encoded, retry_after
+from gateway.lane import ForeignLane, Lane, Source, ThinLane
 from gateway.transport import BrokenMessage, DeadlinePassed, Disconnected, ProxyRefused, ThinTransport, Truncated
 from gateway.wire import WIRES
 from gateway.wire.protocol import Wire
@@ -48,8 +46,6 @@ PAUSE = 0.05
 #: The body of an error is worth this much: bytes, and seconds.
 ERROR_BYTES = 64 << 10
 ERROR_SECONDS = 1.0
-#: ``Retry-After`` is believed up to here.
-MAX_RETRY_AFTER = 60.0
 
 #: What the libraries below say, as one of our errors and in words for the client; first match wins, and an error's
 #: causes count as the error itself. No words: the error's own are fixed text of :mod:`gateway.transport.errors`.
@@ -106,7 +102,7 @@ class Reply:
         #: As received, names in lower case: nothing of it is safe to pass on but by an allow-list.
         self.headers = source.headers
         #: Lower case, without parameters; empty where the provider names none.
-        self.content_type = _content_type(source.headers)
+        self.content_type = content_type(source.headers)
         #: The whole body, where it came with the head.
         self.whole = source.whole
         self._source = source
@@ -263,14 +259,13 @@ class Upstream:
         except _LOWER as error:
             raise translated(error, provider.name) from error
         reply = Reply(source, provider.name, loop, idle=timers.idle, content_by=answer_by, end_by=end_by)
-        encoded = _encoded(source.headers)
         if 200 <= source.status < 300:
-            if not encoded:
+            if not encoded(source.headers):
                 return reply
             reply.close()
             raise UpstreamInvalidResponse(f"{provider.name}: an encoded answer, although none was asked for")
         try:
-            await self._refuse(provider, source, reply, encoded=encoded)
+            await self._refuse(provider, source, reply)
         finally:
             reply.close()
 
@@ -281,11 +276,8 @@ class Upstream:
         """
         for provider in providers:
             lane = self._lanes.get(provider.name)
-            if lane is None or lane.provider != provider:
-                continue
-            del self._lanes[provider.name]
-            if isinstance(lane, ThinLane) and isinstance(self._transport, ThinTransport):
-                self._transport.forget(lane.route)
+            if lane is not None and lane.provider == provider:
+                self._abandon(self._lanes.pop(provider.name))
 
     async def aclose(self) -> None:
         """Closes every connection; requests that are under way fail."""
@@ -310,17 +302,25 @@ class Upstream:
         except (ValueError, httpx.InvalidURL):
             # Without the cause: it may quote a key or a proxy's password.
             raise UpstreamConnectFailed(f"{provider.name}: its base_url, proxy or key cannot be used") from None
+        older = self._lanes.get(provider.name)
         self._lanes[provider.name] = lane
+        if older is not None and older.provider != provider:
+            self._abandon(older)
         return lane
 
-    async def _refuse(self, provider: Provider, source: Source, reply: Reply, *, encoded: bool) -> NoReturn:
+    def _abandon(self, lane: Lane) -> None:
+        """Closes its idle connections; another provider at the same place opens new ones."""
+        if isinstance(lane, ThinLane) and isinstance(self._transport, ThinTransport):
+            self._transport.forget(lane.route)
+
+    async def _refuse(self, provider: Provider, source: Source, reply: Reply) -> NoReturn:
         """Raises what an answer without a 2xx status means."""
         if 300 <= source.status < 400:
             raise UpstreamFailed(f"{provider.name}: it redirects ({source.status}), which is never followed")
-        body = b"" if encoded else await _error_body(source)
+        body = b"" if encoded(source.headers) else await _error_body(source)
         error = self._wires[provider.wire].decode_error(source.status, body, reply.content_type)
         if error.retry_after is None:
-            error.retry_after = retry_after(header(source.headers, b"retry-after"), time.time())
+            error.retry_after = retry_after(source.headers, time.time())
         raise error
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -336,39 +336,6 @@ def translated(error: BaseException, provider: str) -> UpstreamError:
             if isinstance(cause, kind):
                 return ours(f"{provider}: {cause if words is None else words}")
     raise error
-
-
-def retry_after(value: bytes, now: float) -> float | None:
-    """``Retry-After`` in seconds (RFC 9110 section 10.2.3: seconds or a date), at most :data:`MAX_RETRY_AFTER`.
-
-    None for anything that is neither. ``now`` is in seconds since 1970.
-    """
-    text = value.decode("latin-1").strip(" \t")
-    if re.fullmatch(r"\d{1,300}(\.\d{1,300})?", text, re.ASCII):
-        return min(float(text), MAX_RETRY_AFTER)
-    try:
-        date = parsedate_to_datetime(text)
-        if date.tzinfo is None:
-            date = date.replace(tzinfo=UTC)
-        return min(max(date.timestamp() - now, 0.0), MAX_RETRY_AFTER)
-    except (ValueError, OverflowError):
-        return None
-
-
-def header(headers: Headers, name: bytes) -> bytes:
-    """The first value of header ``name`` (lower case), ``b""`` where there is none."""
-    for key, value in headers:
-        if key == name:
-            return value
-    return b""
-
-
-def _content_type(headers: Headers) -> str:
-    return header(headers, b"content-type").partition(b";")[0].strip().lower().decode("latin-1")
-
-
-def _encoded(headers: Headers) -> bool:
-    return any(name == b"content-encoding" and value.lower() != b"identity" for name, value in headers)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -186,6 +186,12 @@ CODES: dict[str, Code] = {
         "Two clients or operators hold the same key, so that nobody could tell whose request it was.",
         "Give each of them a key of its own.",
     ),
+    "E320": Code(
+        "open to others without keys",
+        "The gateway listens where other machines reach it, and no client is declared: everybody could use its "
+        "providers' keys.",
+        "Declare clients, bind a loopback address, or start with --allow-anonymous.",
+    ),
     # --- the files ----------------------------------------------------------------------------------------------------
     "E401": Code(
         "an empty generation",

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ class _Generation:
         self._secrets = Secrets(environ, self.report, required=require_keys)
         self._routers: list[tuple[files.File, _Document]] = []
         self._gateways: list[tuple[files.File, _Document]] = []
-        #: Whether everything that may declare providers and models has been understood.
+        #: Whether what declares providers and models has been understood, or is known not to be there.
         self._certain = True
         self._sort(parsed)
 
@@ -183,18 +184,18 @@ class _Generation:
 
     def _sort(self, parsed: Mapping[bytes, _Document]) -> None:
         self.report.extend(self._tree.problems)
-        self._certain = not any(problem.severity == "error" for problem in self._tree.problems)
+        hidden = any(problem.severity == "error" for problem in self._tree.problems)
         for file in self._tree.files:
             document = parsed[file.data]
             shown = self._tree.shown(file.name)
             self.report.extend(msgspec.structs.replace(problem, file=shown) for problem in document.problems)
             if document.kind == "gateway":
                 self._gateways.append((file, document))
-                self._certain = self._certain and document.typed is not None
             elif document.kind == "router":
                 self._routers.append((file, document))
             elif _LOOKS_LIKE_GATEWAY.search(file.data):
-                self._certain = False
+                hidden = True
+        self._certain = self._gateways[0][1].typed is not None if self._gateways else not hidden
 
     def _place(self, file: files.File, document: _Document) -> Place:
         return Place(self._tree.shown(file.name), document.marks)
@@ -244,7 +245,7 @@ class _Generation:
                 if router is not None:
                     routers[router.name] = router
                 continue
-            for steps, reference in model_references(_mapping(document)):
+            for steps, reference in islice(model_references(_mapping(document)), MAX_PROBLEMS):
                 here = Place(place.file, place.marks, steps)
                 models.resolve(reference, here, router=_name(document) or "")
         return routers

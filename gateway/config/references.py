@@ -43,6 +43,7 @@ class Models:
         self._report = report
         self._certain = certain
         self._found: dict[str, Model] = {}
+        self._remedies: dict[str, str] = {}
 
     def resolve(self, reference: str, place: Place, *, router: str = "") -> Model | None:
         """The model that ``reference`` names; None, with a problem at ``place``, where it names none.
@@ -104,6 +105,12 @@ class Models:
 
     def _meant(self, reference: str) -> str:
         """A remedy for a reference whose provider is missing or unknown."""
+        remedy = self._remedies.get(reference)
+        if remedy is None:
+            remedy = self._remedies[reference] = self._guess(reference)
+        return remedy
+
+    def _guess(self, reference: str) -> str:
         prefix, slash, rest = reference.partition("/")
         known = [*self._declared, *(f"{p}/{name}" for p, names in catalogue.by_provider().items() for name in names)]
         same_name = [id for id in known if id.partition("/")[2].lower() == reference.lower()]

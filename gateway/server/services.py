@@ -61,6 +61,7 @@ class Services:
             accounts=(self.metrics.record, self.ledger.add, self.requests.add),
         )
         self.metrics.applied(self.holder.current.snapshot, now=self.holder.applied_at)
+        self._providers = self.holder.current.snapshot.providers
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -80,4 +81,5 @@ class Services:
         snapshot = generation.snapshot
         self.metrics.applied(snapshot, now=self.holder.applied_at)
         self.sessions.resize(snapshot.limits.sessions)
-        self.upstream.forget(generation.providers())
+        serving, self._providers = self._providers, snapshot.providers
+        self.upstream.forget(provider for name, provider in serving.items() if snapshot.providers.get(name) != provider)

@@ -103,11 +103,10 @@ class Exchange:
 
     def close(self) -> None:
         """Gives up the answer: an exchange that has not ended closes its connection at once."""
-        connection, self._connection = self._connection, None
+        connection = self._connection
         if connection is not None:
-            if self._error is None:
-                self._error = Truncated("the answer was given up")
             connection.abort()
+            self.fail(Truncated("the answer was given up"))
 
     async def _wait(self, deadline: float) -> None:
         connection = self._connection

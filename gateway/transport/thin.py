@@ -85,7 +85,7 @@ class ThinTransport(httpx.AsyncBaseTransport):
         except BaseException:
             connection.abort()
             raise
-        if not connection.alive or self._closed:
+        if self._closed or not connection.alive:
             connection.abort()
             raise Disconnected("closed as soon as it was open", silent=True)
         exchange = self._begin(connection, head, body, end_by, is_head)

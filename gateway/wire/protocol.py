@@ -94,8 +94,10 @@ class Wire(Protocol):
     """A provider's protocol."""
 
     name: str
-    #: The media type of a stream: what is asked for in ``Accept`` and expected back.
+    #: The media type of a stream, asked for in ``Accept``.
     stream_type: str
+    #: What providers call their streams all the same; empty where they name no type.
+    stream_types: frozenset[str]
     #: Client request headers (lower case) that travel on where both ends speak this wire.
     forward_headers: frozenset[str]
     #: Provider response headers (lower case) that travel back where both ends speak this wire.
@@ -145,6 +147,9 @@ class Dialect(Protocol):
 
     def decode_request(self, body: bytes) -> ChatRequest:
         """The request; raises BadRequest with the codes of the bad-input table (invalid_json, missing_model, …)."""
+
+    def check_translatable(self, request: ChatRequest) -> None:
+        """Raises BadRequest (unsupported) where the request means something that no other wire can say."""
 
     def encoder(self, request: ChatRequest, model: str, answer_id: str, created: float) -> Encoder:
         """A machine for one streamed answer to ``request``.

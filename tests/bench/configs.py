@@ -9,6 +9,7 @@ CHOSEN = "plain/beta"
 SMART = "smart"
 DIRECT = CHOSEN
 STREAMED = "stream/alpha"
+PACED = "paced/alpha"
 PROBE = "router-0000"
 """The router of the large configuration that the reload probe asks for."""
 
@@ -51,9 +52,9 @@ def write_router(folder: Path, name: str, description: str) -> None:
 
 def _write_gateway(folder: Path, mock_port: int) -> None:
     lines = ["kind: gateway", "providers:"]
-    for provider in ("plain", "judge", "stream"):
+    for provider in ("plain", "judge", "stream", "paced"):
         lines.append(f"  {provider}: {{wire: openai, base_url: 'http://127.0.0.1:{mock_port}/{provider}/v1'}}")
     lines.append("models:")
-    for model in ("plain/alpha", "plain/beta", "judge/small", "stream/alpha"):
+    for model in ("plain/alpha", CHOSEN, "judge/small", STREAMED, PACED):
         lines.append(f"  {model}: {{context: 128000, capabilities: [tools], price: {{input: 1, output: 2}}}}")
     (folder / "gateway.yaml").write_text("\n".join(lines) + "\n")

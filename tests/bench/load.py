@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .configs import DIRECT, SMART, STREAMED
+from .configs import DIRECT, PACED, SMART, STREAMED
 from .machine import BenchError, find_tool, pinned
 from .mock import EVENTS_PER_STREAM
 
@@ -60,6 +60,14 @@ CASES = (
         path="/v1/chat/completions",
         reference_path="/stream/v1/chat/completions",
         body=_chat(STREAMED, stream=True),
+        events=EVENTS_PER_STREAM,
+        expect=b"data: [DONE]",
+    ),
+    Case(
+        name="paced",
+        path="/v1/chat/completions",
+        reference_path="/paced/v1/chat/completions",
+        body=_chat(PACED, stream=True),
         events=EVENTS_PER_STREAM,
         expect=b"data: [DONE]",
     ),

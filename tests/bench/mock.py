@@ -32,14 +32,15 @@ def nginx_command(conf: Path) -> list[str]:
 
 def write_mock(folder: Path, port: int, chosen: str) -> Path:
     """The mock provider's configuration. `chosen` is the candidate that its designator always names."""
-    events = "\n".join(f"echo -n {_quoted(event)}; echo_flush; " for event in stream_events())
+    events = [f"echo -n {_quoted(event)}; echo_flush;" for event in stream_events()]
     return _write(
         folder / "mock.conf",
         echo_module=_echo_module(),
         port=port,
         plain=_quoted(plain_answer()),
         judge=_quoted(_completion(chosen)),
-        stream=events,
+        stream="\n".join(events),
+        paced="\necho_sleep 0.001;\n".join(events),
     )
 
 

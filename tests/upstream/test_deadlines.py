@@ -99,6 +99,18 @@ async def test_the_callers_deadline_ends_everything(upstream: Upstream, steps: l
         await server.until(lambda: server.open == 0)
 
 
+async def test_the_rest_can_be_hurried(upstream: Upstream) -> None:
+    async with FaultServer([head(), chunk("data: [DONE]\n\n"), COMMENTS]) as server:
+        reply = await post(upstream, provider(server.url))
+        await reply.chunk()
+        reply.progress()
+        reply.hurry(0.05)
+        reply.hurry(60.0)
+        with pytest.raises(UpstreamTimeout, match="took too long"):
+            await drained(reply)
+        await server.until(lambda: server.open == 0)
+
+
 async def test_a_deadline_that_has_passed_dials_nobody(upstream: Upstream) -> None:
     async with FaultServer([answer()]) as server:
         deadline = asyncio.get_running_loop().time() - 1

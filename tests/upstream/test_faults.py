@@ -21,7 +21,8 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamTruncated,
 )
-from gateway.upstream import MAX_RETRY_AFTER, Upstream, retry_after, translated
+from gateway.headers import MAX_RETRY_AFTER, retry_after
+from gateway.upstream import Upstream, translated
 from tests.faultserver import (
     FaultServer,
     Step,
@@ -267,7 +268,7 @@ async def test_the_body_of_an_error_may_break(upstream: Upstream) -> None:
     ],
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
-    assert retry_after(value.encode("utf-8"), now=1000.0) == seconds
+    assert retry_after([(b"retry-after", value.encode())], now=1000.0) == seconds
 
 
 @pytest.mark.parametrize(
@@ -286,6 +287,30 @@ async def test_a_body_over_the_limit(upstream: Upstream, step: Step) -> None:
         reply = await post(upstream, provider(server.url))
         with pytest.raises(UpstreamResponseTooLarge):
             await reply.read(100)
+
+
+@pytest.mark.parametrize("framing", ["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ('{"a":1}', None),
+        ("\r\n [1]", None),
+        ("<html>captive portal</html>", UpstreamInvalidResponse),
+        ("", UpstreamInvalidResponse),
+        ("{" * 101, UpstreamResponseTooLarge),
+    ],
+)
+async def test_a_body_that_should_be_json(
+    upstream: Upstream, framing: str, body: str, error: type[UpstreamError] | None
+) -> None:
+    streamed = [head("application/json", chunked=False), send(body), fin()]
+    async with FaultServer([answer(body)] if framing == "whole" else streamed) as server:
+        reply = await post(upstream, provider(server.url))
+        if error is None:
+            assert await reply.read_json(100) == body.encode()
+        else:
+            with pytest.raises(error):
+                await reply.read_json(100)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from gateway.errors import UpstreamProtocolError
+from gateway.errors import UpstreamProtocolError, UpstreamTruncated
 from gateway.transport import DeadlinePassed, Route, ThinTransport
 from gateway.upstream import Reply, Upstream
 from tests.faultserver import (
@@ -160,6 +160,16 @@ async def test_a_cancelled_reader_closes_the_connection(upstream: Upstream) -> N
         with pytest.raises(asyncio.CancelledError):
             await reading
         await server.until(lambda: server.open == 0)
+
+
+async def test_closing_wakes_who_waits(upstream: Upstream) -> None:
+    async with FaultServer([head(), hang()]) as server:
+        reply = await post(upstream, provider(server.url))
+        reading = asyncio.ensure_future(reply.chunk())
+        await asyncio.sleep(0)
+        reply.close()
+        with pytest.raises(UpstreamTruncated, match="acme: the answer was given up"):
+            await reading
 
 
 async def test_a_server_is_held_back_by_a_slow_reader(upstream: Upstream) -> None:

@@ -12,7 +12,7 @@ from gateway.wire.protocol import MAX_EVENT_BYTES
 
 # Four events: a comment, two lines of data, characters of two to four bytes, and characters that Unicode (not SSE)
 # calls line ends.
-_LINES = (b": hello", b"", b"id: 1", b"data: one", b"data:two", b"", "data: é漢🙂".encode(), b"")
+_LINES: tuple[bytes, ...] = (b": hello", b"", b"id: 1", b"data: one", b"data:two", b"", "data: é漢🙂".encode(), b"")
 _LINES += ("data: a\u2028b\u0085c\x0bd".encode(), b"", b"retry: 5", b"foo", b"data", b"", b"")
 _DATA = [None, b"one\ntwo", "é漢🙂".encode(), "a\u2028b\u0085c\x0bd".encode(), b""]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.chat import Answer, ChatRequest
-from gateway.errors import RelayError
+from gateway.errors import BadRequest, RelayError
 from gateway.wire.anthropic import answer as answers
 from gateway.wire.anthropic import decode, errors
 from gateway.wire.anthropic.events import Encoder
@@ -24,6 +24,12 @@ class AnthropicDialect:
     def decode_count(self, body: bytes) -> ChatRequest:
         """A request to count its tokens: the same, without ``max_tokens``."""
         return decode.decode_count(body)
+
+    def check_translatable(self, request: ChatRequest) -> None:
+        """Raise BadRequest unsupported where a tool must be called that only Anthropic's servers can run."""
+        choice = request.tool_choice
+        if choice is not None and choice.mode == "named" and all(tool.name != choice.name for tool in request.tools):
+            raise BadRequest("unsupported", "the chosen model cannot call that server tool", param="tool_choice.name")
 
     def encoder(self, request: ChatRequest, model: str, answer_id: str, created: float) -> Encoder:
         """An event stream; the format has no place for ``created``."""

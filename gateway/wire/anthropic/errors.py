@@ -6,7 +6,7 @@ Providers with this wire, and proxies before them, send other shapes too; all ar
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,6 +24,8 @@ from gateway.wire.text import has_key, identifier, shown
 
 #: Seconds for which an account without credit is left alone.
 QUOTA_PAUSE = 300.0
+#: How deep an error may be wrapped.
+_MAX_NESTING = 4
 
 #: Anthropic says with a 400 what others say with a 429: the account, not the request, is at fault.
 _OUT_OF_CREDIT = ("credit balance is too low", "api usage limits")
@@ -55,7 +57,8 @@ class _Inner(msgspec.Struct):
     message: str
 
 
-class _Outer(msgspec.Struct, tag_field="type", tag="error"):
+class _Outer(msgspec.Struct):
+    type: Literal["error"]
     error: _Inner
 
 
@@ -118,17 +121,16 @@ def decode_error(status: int, body: bytes, content_type: str) -> UpstreamError:
 
 def describe(value: Any) -> Failure:
     """What an error value of any shape says: its message, empty where there is none to show, and its type."""
-    if type(value) is list and value:
-        value = value[0]
-    if type(value) is dict and value.get("error") is not None:
-        value = value["error"]
-    if type(value) is str:
-        return Failure(shown(value))
-    if type(value) is not dict:
-        return Failure("")
-    said = next((value[key] for key in ("message", "detail") if type(value.get(key)) is str), "")
-    kind = next((word for key in ("type", "code", "status") if (word := identifier(value.get(key)))), None)
-    return Failure(shown(said), kind)
+    kind: str | None = None
+    for _ in range(_MAX_NESTING):
+        if type(value) is list and value:
+            value = value[0]
+        if type(value) is not dict:
+            break
+        words = (identifier(value.get(key)) for key in ("type", "code", "status"))
+        kind = next((word for word in words if word is not None and word != "error"), kind)
+        value = next((value[key] for key in ("message", "error", "msg", "detail") if value.get(key)), None)
+    return Failure(shown(value) if type(value) is str else "", kind)
 
 
 def _decoded(body: bytes) -> Any:

@@ -13,6 +13,7 @@ class AnthropicWire:
 
     name = "anthropic"
     stream_type = "text/event-stream"
+    stream_types = frozenset({"text/event-stream", "text/plain", ""})
     forward_headers = headers.FORWARD
     return_headers = headers.RETURN
 

@@ -18,6 +18,8 @@ class OllamaWire:
 
     name = "ollama"
     stream_type = "application/x-ndjson"
+    # Some releases, and proxies in front of them, name every answer JSON.
+    stream_types = frozenset({"application/x-ndjson", "application/json", "text/plain", ""})
     forward_headers: frozenset[str] = frozenset()
     return_headers: frozenset[str] = frozenset()
 

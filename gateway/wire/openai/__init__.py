@@ -22,6 +22,7 @@ class _OpenAI:
 
     name = "openai"
     stream_type = "text/event-stream"
+    stream_types = frozenset({"text/event-stream", "text/plain", "application/octet-stream", ""})
     #: Organisation, project and beta headers choose accounts and features: the operator's to choose.
     forward_headers: frozenset[str] = frozenset()
     return_headers = frozenset({"openai-processing-ms", *_RATE_LIMITS})
@@ -62,6 +63,9 @@ class _ChatCompletions:
     def decode_request(self, body: bytes) -> ChatRequest:
         return request.decode_request(body)
 
+    def check_translatable(self, request: ChatRequest) -> None:
+        """Nothing: what another wire cannot say, it says itself when it writes the request."""
+
     def encoder(self, request: ChatRequest, model: str, answer_id: str, created: float) -> Encoder:
         return encoder.ChatEncoder(request, model, answer_id, created)
 
@@ -82,6 +86,9 @@ class _Completions:
 
     def decode_request(self, body: bytes) -> ChatRequest:
         return completions.decode_request(body)
+
+    def check_translatable(self, request: ChatRequest) -> None:
+        """Nothing: a prompt is a chat of one turn."""
 
     def encoder(self, request: ChatRequest, model: str, answer_id: str, created: float) -> Encoder:
         return encoder.TextEncoder(request, model, answer_id, created)

@@ -15,9 +15,10 @@ def thoughts(delta: Delta) -> list[Reasoning]:
     text = delta.reasoning_content or delta.reasoning
     found = [Reasoning(text)] if type(text) is str and text else []
     if type(delta.reasoning_details) is list:
+        told = bool(found)
         for detail in delta.reasoning_details:
             if type(detail) is dict:
-                found.extend(_detail(detail, told=bool(found)))
+                found.extend(_detail(detail, told=told))
     return found
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from gateway.chat import (
     Event,
-    Failure,
     Finish,
     ReasoningDelta,
     Start,
@@ -18,87 +16,27 @@ from gateway.chat import (
     Usage,
     UsageReport,
 )
-from gateway.errors import UpstreamError, UpstreamInvalidResponse, UpstreamResponseTooLarge, UpstreamTruncated
-from gateway.wire.anthropic import DIALECT, WIRE
-from gateway.wire.anthropic.stream import Decoder, Watch
-from gateway.wire.protocol import MAX_EVENT_BYTES, Progress
-
-REQUEST = DIALECT.decode_request(b'{"model":"smart","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}')
-
-
-def sse(data: dict[str, Any] | str, name: str | None = None) -> bytes:
-    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-    kind = name or (json.loads(text)["type"] if isinstance(data, dict) else "x")
-    return f"event: {kind}\ndata: {text}\n\n".encode()
-
-
-def start(**usage: Any) -> bytes:
-    message = {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "claude-x",
-        "content": [],
-        "usage": usage,
-    }
-    return sse({"type": "message_start", "message": message})
-
-
-def block(index: int, **fields: Any) -> bytes:
-    return sse({"type": "content_block_start", "index": index, "content_block": fields})
-
-
-def delta(index: int, **fields: Any) -> bytes:
-    return sse({"type": "content_block_delta", "index": index, "delta": fields})
-
-
-def text(words: str, index: int = 0) -> bytes:
-    return delta(index, type="text_delta", text=words)
-
-
-def arguments(fragment: str, index: int = 0) -> bytes:
-    return delta(index, type="input_json_delta", partial_json=fragment)
-
-
-def stop(index: int) -> bytes:
-    return sse({"type": "content_block_stop", "index": index})
-
-
-def ending(reason: str | None = "end_turn", sequence: str | None = None, **usage: Any) -> bytes:
-    change = {"stop_reason": reason, "stop_sequence": sequence}
-    return sse({"type": "message_delta", "delta": change, "usage": usage}) + STOP
-
-
-STOP = sse({"type": "message_stop"})
-PING = sse({"type": "ping"})
-START = start(input_tokens=3, output_tokens=1)
-OPEN = block(0, type="text", text="")
-HELLO = START + OPEN + PING + text("Hé") + text(" \u2028漢🙂") + stop(0) + ending(output_tokens=5)
-
-HELLO_EVENTS: list[Event] = [
-    Start("msg_1", "claude-x"),
-    UsageReport(Usage(input=3, output=1)),
-    TextDelta("Hé"),
-    TextDelta(" \u2028漢🙂"),
-    UsageReport(Usage(input=3, output=5)),
-    Finish("stop"),
-]
-
-
-def decode(stream: bytes, size: int | None = None) -> tuple[list[Event], Progress]:
-    decoder = WIRE.decoder()
-    events: list[Event] = []
-    for place in range(0, len(stream), size or len(stream)):
-        events += decoder.feed(stream[place : place + (size or len(stream))])
-    return events + decoder.close(), decoder.progress
-
-
-def watch(stream: bytes, size: int | None = None) -> tuple[bytes, Progress]:
-    machine = WIRE.watch(REQUEST)
-    passed = b""
-    for place in range(0, len(stream), size or len(stream)):
-        passed += machine.feed(stream[place : place + (size or len(stream))])
-    return passed + machine.close(), machine.progress
+from gateway.wire.anthropic import WIRE
+from gateway.wire.protocol import Progress
+from tests.wire.anthropic.streams import (
+    HELLO,
+    HELLO_EVENTS,
+    OPEN,
+    PING,
+    REQUEST,
+    START,
+    STOP,
+    arguments,
+    block,
+    decode,
+    delta,
+    ending,
+    sse,
+    start,
+    stop,
+    text,
+    watch,
+)
 
 
 def test_a_plain_answer() -> None:
@@ -314,142 +252,3 @@ def test_what_other_vendors_leave_out() -> None:
     )
     assert decode(stream)[0] == [Start(), TextDelta("Hi"), Finish("stop")]
     assert watch(stream)[0] == stream
-
-
-# --- the commit point and signs of life -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("machine", [WIRE.decoder, lambda: WIRE.watch(REQUEST)], ids=["decoder", "watch"])
-@pytest.mark.parametrize(
-    ("first", "commits"),
-    [
-        (START, False),
-        (PING, False),
-        (OPEN, False),
-        (block(0, type="thinking", thinking="", signature=""), False),
-        (text(""), False),
-        (text("Hi"), True),
-        (delta(0, type="thinking_delta", thinking="hm"), True),
-        (delta(0, type="signature_delta", signature="Eo="), True),
-        (arguments("{"), True),
-        (block(0, type="tool_use", id="t", name="f", input={}), True),
-        (block(0, type="redacted_thinking", data="Ev="), True),
-        (block(0, type="server_tool_use", id="s", name="web_search", input={}), True),
-        (block(0, type="text", text="Hi"), True),
-    ],
-)
-def test_what_commits(machine: Any, first: bytes, commits: bool) -> None:
-    reader = machine()
-    reader.feed(first)
-    assert reader.progress.content is commits
-
-
-@pytest.mark.parametrize("machine", [WIRE.decoder, lambda: WIRE.watch(REQUEST)], ids=["decoder", "watch"])
-@pytest.mark.parametrize(
-    ("event", "fresh"),
-    [
-        (PING, False),
-        (b": note\n\n", False),
-        (stop(0), False),
-        (sse({"type": "new_kind"}), False),
-        (text("Hi"), True),
-        (block(1, type="tool_use", id="t", name="f", input={}), True),
-        (ending(output_tokens=5), True),
-    ],
-)
-def test_what_is_a_sign_of_progress(machine: Any, event: bytes, fresh: bool) -> None:
-    reader = machine()
-    reader.feed(START + OPEN + text("Hi"))
-    reader.progress.fresh = False
-    reader.feed(event)
-    assert reader.progress.fresh is fresh
-
-
-# --- failures -------------------------------------------------------------------------------------------------------
-
-OVERLOADED = sse({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
-
-
-@pytest.mark.parametrize(
-    ("event", "failure"),
-    [
-        (OVERLOADED, Failure("Overloaded", "overloaded_error")),
-        (sse({"type": "error", "error": "broken"}), Failure("broken")),
-        (sse({"type": "error"}), Failure("the provider reported an error")),
-        (sse({"type": "error", "index": "x", "error": {}}), Failure("the provider reported an error")),
-        (sse({"error": {"message": "m", "code": "c"}}, "x"), Failure("m", "c")),
-        (sse({"type": "error", "error": {"message": "a\r\n\x1b[31mb " + "x" * 900}}), Failure("a [31mb " + "x" * 492)),
-    ],
-)
-@pytest.mark.parametrize("before", [b"", START + OPEN, START + OPEN + text("Hi")])
-def test_an_error_event_ends_the_stream(event: bytes, failure: Failure, before: bytes) -> None:
-    stream = before + event + text("more") + STOP
-    for size in (1, None):
-        events, progress = decode(stream, size)
-        assert (events[-1], progress.failure) == (failure, failure)
-        assert TextDelta("more") not in events
-        passed, watched = watch(stream, size)
-        assert (passed, watched.failure) == (before, failure)
-
-
-def raised(stream: bytes) -> tuple[type[UpstreamError], ...]:
-    kinds: list[type[UpstreamError]] = []
-    for run in (decode, watch):
-        with pytest.raises(UpstreamError) as caught:
-            run(stream)
-        kinds.append(type(caught.value))
-    return tuple(kinds)
-
-
-@pytest.mark.parametrize(
-    "stream",
-    [
-        b"",
-        b"<html>captive portal</html>",
-        START,
-        START + OPEN + text("Hi"),
-        HELLO[: -len(STOP)],
-        HELLO[:-1],
-        HELLO[:-2],
-    ],
-)
-def test_an_end_without_the_terminator(stream: bytes) -> None:
-    assert raised(stream) == (UpstreamTruncated, UpstreamTruncated)
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        b'event: content_block_delta\ndata: {"type":"content_block_delta",\n\n',
-        b"data: nonsense\n\n",
-        b"data: [DONE]\n\n",
-        b"data: [1]\n\n",
-        b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"\xff"}}\n\n',
-        sse({"type": "content_block_delta", "index": "one"}),
-        sse({"type": "message_delta", "usage": {"output_tokens": "many"}}),
-        sse({"type": 5}, "x"),
-    ],
-)
-def test_an_event_that_cannot_be_read(event: bytes) -> None:
-    assert raised(START + OPEN + event) == (UpstreamInvalidResponse, UpstreamInvalidResponse)
-
-
-def test_a_broken_delta_is_found_also_after_content() -> None:
-    broken = b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"Hi\n\n'
-    assert raised(START + OPEN + text("Hi") + broken) == (UpstreamInvalidResponse, UpstreamInvalidResponse)
-
-
-def test_a_terminator_alone_is_no_answer() -> None:
-    assert raised(START + STOP) == (UpstreamInvalidResponse, UpstreamInvalidResponse)
-    assert decode(START + ending())[0][-1] == Finish("stop")
-
-
-def test_an_event_over_the_limit() -> None:
-    endless = b"data: " + b"x" * (MAX_EVENT_BYTES + 1)
-    assert raised(START + endless) == (UpstreamResponseTooLarge, UpstreamResponseTooLarge)
-
-
-def test_the_machines_keep_nothing_between_answers() -> None:
-    assert isinstance(WIRE.decoder(), Decoder)
-    assert isinstance(WIRE.watch(REQUEST), Watch)
-    assert decode(HELLO)[0] == decode(HELLO)[0]

@@ -34,7 +34,9 @@ def line(*, done: bool = False, **fields: Any) -> bytes:
     return json.dumps({**head, **fields, "done": done}, ensure_ascii=False).encode() + b"\n"
 
 
-def chat(content: str = "", *, done: bool = False, beside: dict[str, Any] | None = None, **message: Any) -> bytes:
+def chat(
+    content: str | None = "", *, done: bool = False, beside: dict[str, Any] | None = None, **message: Any
+) -> bytes:
     return line(message={"role": "assistant", "content": content, **message}, done=done, **(beside or {}))
 
 
@@ -116,7 +118,7 @@ STREAMS: dict[str, tuple[bytes, list[Event]]] = {
         [Start(model="m"), ReasoningDelta("hm"), TextDelta("a"), *END],
     ),
     "nulls-and-unknown-fields": (
-        line(message=None, response=None, error=None, new={"a": [1]}) + chat(None, tool_calls=None) + chat("a") + DONE,  # type: ignore[arg-type]
+        line(message=None, response=None, error=None, new={"a": [1]}) + chat(None, tool_calls=None) + chat("a") + DONE,
         [Start(model="m"), TextDelta("a"), *END],
     ),
     "blank-lines-between": (
