@@ -75,9 +75,10 @@ class Decider:
         if state.session_key is not None:
             self.sessions.put(state.session_key, router.name, decision.candidate.id, router.session_ttl)
 
-    def asked_for_tool(self, call: Call, router: Router, tool_call: str, model: Model) -> None:
+    async def asked_for_tool(self, call: Call, router: Router, tool_call: str, model: Model) -> None:
         """``model`` asked for a tool: whoever brings its result comes back to it."""
         self.sessions.put(self._tool_key(call, router, tool_call), router.name, model.id, TOOL_LOOP_TTL)
+        await self.sessions.settle()
 
     async def _decide_session(self, call: Call, policy: Policy, state: State) -> Decision:
         router, request, sessions = policy.router, call.request, self.sessions
@@ -106,6 +107,7 @@ class Decider:
             # A fallback is nobody's choice: the next turn asks again.
             if decision.reason == "designated":
                 sessions.put(key, router.name, decision.candidate.id, router.session_ttl, first=not pinned)
+                await sessions.settle()
             return decision
 
         decision = await sessions.claim(key, lead)

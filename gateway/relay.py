@@ -160,15 +160,14 @@ class Relay:
                     extra.append((name, kept))
         path, body = wire.encode_request(request, call.generation.target(model))
         began = time.perf_counter()
-        progress: Progress | None = None
         try:
             accept = wire.stream_type.encode() if request.stream else b"application/json"
             reply = await self.upstream.open(provider, path, body, accept=accept, headers=extra, timers=provider.timers)
             try:
                 if request.stream and (reply.content_type in wire.stream_types or not _is_json(reply)):
-                    progress = await self._stream(call, sink, state, model, wire, same, reply, began)
+                    await self._stream(call, sink, state, model, wire, same, reply, began)
                 else:
-                    progress = await self._whole(call, sink, state, model, wire, same, reply, began)
+                    await self._whole(call, sink, state, model, wire, same, reply, began)
             finally:
                 reply.close()
         except UpstreamError as error:
@@ -177,8 +176,6 @@ class Relay:
         finally:
             if not sink.started:
                 state.upstream_seconds += time.perf_counter() - began
-        if progress.tool_call_id is not None and state.router is not None:
-            self.decider.asked_for_tool(call, state.router, progress.tool_call_id, model)
 
     def note(self, provider: str, error: UpstreamError) -> None:
         """Learn from a provider's failure."""
@@ -196,7 +193,7 @@ class Relay:
         same: bool,
         reply: Reply,
         began: float,
-    ) -> Progress:
+    ) -> None:
         body = await reply.read_json(MAX_ANSWER)
         dialect, request = call.dialect, call.request
         if same and not request.stream:
@@ -214,6 +211,8 @@ class Relay:
                 out = dialect.encode_answer(answer, request, model.id, call.request_id, state.entry.time)
         state.upstream_seconds += time.perf_counter() - began
         self._learn(state, progress)
+        if progress.tool_call_id is not None:
+            await self._keep_tool_loop(call, state, model, progress.tool_call_id)
         content_type = (b"content-type", dialect.stream_type) if request.stream else _JSON
         headers = self._headers(call, state)
         headers += returned
@@ -222,7 +221,6 @@ class Relay:
         entry.status, entry.ended = 200, "complete"
         entry.ttft_ms = (time.perf_counter() - call.started) * 1000
         await sink.whole(200, headers, out)
-        return progress
 
     async def _stream(
         self,
@@ -234,7 +232,7 @@ class Relay:
         same: bool,
         reply: Reply,
         began: float,
-    ) -> Progress:
+    ) -> None:
         if reply.content_type not in wire.stream_types:
             raise UpstreamInvalidResponse(f"{model.provider.name}: not a stream of its wire")
         machine: Watch | _Translated
@@ -246,6 +244,7 @@ class Relay:
         progress = machine.progress
         held: list[bytes] = []
         writes = 0
+        kept = False
         try:
             while True:
                 chunk = await reply.chunk()
@@ -270,6 +269,9 @@ class Relay:
                     await sink.start(200, headers)
                     out = b"".join(held)
                     held.clear()
+                if progress.tool_call_id is not None and not kept:
+                    kept = True
+                    await self._keep_tool_loop(call, state, model, progress.tool_call_id)
                 if out:
                     await sink.write(out)
                     writes += 1
@@ -290,7 +292,11 @@ class Relay:
         entry = state.entry
         entry.status, entry.ended = 200, "complete"
         await sink.finish()
-        return progress
+
+    async def _keep_tool_loop(self, call: Call, state: State, model: Model, tool_call: str) -> None:
+        """Before the client learns of the call, since it may bring the result at once."""
+        if state.router is not None:
+            await self.decider.asked_for_tool(call, state.router, tool_call, model)
 
     # --- answer and account -----------------------------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ Nothing is ever worse than without a store: where it cannot answer, memory alone
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import sqlite3
 import sys
 import time
@@ -30,6 +32,8 @@ _SLACK = 0.1
 #: Seconds between two prunings of the table, and the most rows that one transaction deletes.
 _PRUNE_EVERY = 30.0
 _PRUNE_ROWS = 5000
+#: The most seconds that an answer waits for its pin to be stored.
+_SETTLE = 0.25
 #: Changes of pins that wait for the disk; then the oldest are forgotten.
 _WAITING = 100_000
 
@@ -68,6 +72,9 @@ class PinStore(Protocol):
 
     def drop(self, key: bytes) -> None:
         """Removes the pin."""
+
+    async def settle(self) -> None:
+        """Returns once every worker can see what was changed before, or when that would take too long."""
 
 
 class _Held(msgspec.Struct, gc=False):
@@ -191,6 +198,11 @@ class Sessions:
         self._hold(key, _Held("", now + RECHECK, now, now), now)
         self._pins.drop(key)
 
+    async def settle(self) -> None:
+        """Returns once the other workers, if there are any, can see what was put before: a client may be quick."""
+        if self._pins is not None and math.isfinite(self._recheck):
+            await self._pins.settle()
+
     async def claim(self, key: bytes, make: Callable[[], Awaitable[T]]) -> T:
         """``make()``, run once for all that ask for ``key`` at the same time; its error is everybody's error.
 
@@ -271,6 +283,13 @@ class SqlitePins:
     def drop(self, key: bytes) -> None:
         """See :class:`PinStore`."""
         self._lane.add((_DROP, (key,)))
+
+    async def settle(self) -> None:
+        """See :class:`PinStore`."""
+        if self._store.problem is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SETTLE):
+                    await self._store.flush()
 
     def prune(self, connection: sqlite3.Connection) -> bool:
         """Deletes what is too much, a bounded number of rows at a time; True if there may be more. In the thread."""

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = _plan(options, parser)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        find_tool("wrk", "wrk")
+        find_tool("wrk")
         with tempfile.TemporaryDirectory(prefix="llm-relay-bench-") as folder, ExitStack() as running:
             cells, costs = Bench(plan, Path(folder), running).run()
     except BenchError as error:

@@ -119,7 +119,7 @@ def drive(case: Case, url: str, folder: Path, *, connections: int, seconds: int,
     body = folder / f"{case.name}.json"
     body.write_text(json.dumps(case.body))
     headers = [option for name, value in case.headers.items() for option in ("-H", f"{name}: {value}")]
-    command = [find_tool("wrk", "wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", LATENCY_LIMIT]
+    command = [find_tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", LATENCY_LIMIT]
     command += [*headers, "-s", str(HERE / "post.lua"), url, "--", str(body)]
     done = subprocess.run(pinned(cores, command), capture_output=True, text=True, timeout=seconds + 60)
     if done.returncode != 0:

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+INSTALL = "On Debian: apt-get install nginx-light libnginx-mod-http-echo wrk"
+"""What an error about a missing tool tells to do."""
 READY_WITHIN = 20.0
 """Seconds that a process may take until it answers."""
 STOP_WITHIN = 10.0
@@ -40,11 +42,11 @@ def pinned(cores: str, command: Sequence[str]) -> list[str]:
     return ["taskset", "-c", cores, *command] if cores else list(command)
 
 
-def find_tool(name: str, packages: str) -> str:
-    """The tool's path. `packages` are the Debian packages that the error names. Debian keeps nginx in /usr/sbin."""
+def find_tool(name: str) -> str:
+    """The tool's path. Debian keeps nginx in /usr/sbin, which is not on everybody's PATH."""
     path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
     if path is None:
-        raise BenchError(f"{name} is missing: on Debian, apt-get install {packages}")
+        raise BenchError(f"{name} is missing. {INSTALL}")
     return path
 
 
@@ -62,7 +64,8 @@ class Process:
     """
 
     def __init__(self, command: Sequence[str], *, cores: str, log: Path, env: dict[str, str] | None = None) -> None:
-        self.log = log
+        self._command = command
+        self._log = log
         self.started = time.perf_counter()
         with log.open("wb") as out:
             self._popen = subprocess.Popen(
@@ -87,14 +90,17 @@ class Process:
         self._popen.wait()
 
     def wait_ready(self, port: int, path: str) -> float:
-        """Seconds from the start until `GET path` first answers 200."""
+        """Seconds from the start until `GET path` first answered 200."""
         while time.perf_counter() - self.started < READY_WITHIN:
             if answers_200(port, path):
                 return time.perf_counter() - self.started
             if self._popen.poll() is not None:
-                break
+                raise BenchError(f"{self._command[0]} ended with {self._popen.returncode}:\n{self._output()}")
             time.sleep(0.002)
-        raise BenchError(f"nothing answers on port {port}:\n{self.log.read_text(errors='replace')[-4000:]}")
+        raise BenchError(f"{self._command[0]} was not ready within {READY_WITHIN:g} s:\n{self._output()}")
+
+    def _output(self) -> str:
+        return self._log.read_text(errors="replace")[-4000:]
 
     def cpu_seconds(self) -> float:
         """User and system time of the process and all its living descendants so far."""

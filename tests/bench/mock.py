@@ -9,12 +9,11 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from .machine import BenchError, find_tool
+from .machine import INSTALL, BenchError, find_tool
 
 EVENTS_PER_STREAM = 200
 """Server-sent events in one streamed answer, `[DONE]` included."""
 PLAIN_BYTES = 1024
-NGINX_PACKAGES = "nginx-light libnginx-mod-http-echo"
 HERE = Path(__file__).parent
 
 _TEXT = "the function reads one JSON object from the text and returns it as a dictionary or raises an error "
@@ -27,7 +26,7 @@ class _Conf(Template):
 
 
 def nginx_command(conf: Path) -> list[str]:
-    return [find_tool("nginx", NGINX_PACKAGES), "-p", str(conf.parent), "-c", str(conf), "-e", "stderr"]
+    return [find_tool("nginx"), "-p", str(conf.parent), "-c", str(conf), "-e", "stderr"]
 
 
 def write_mock(folder: Path, port: int, chosen: str) -> Path:
@@ -100,10 +99,10 @@ def _write(target: Path, **values: object) -> Path:
 
 
 def _echo_module() -> Path:
-    nginx = find_tool("nginx", NGINX_PACKAGES)
+    nginx = find_tool("nginx")
     build = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=True).stderr
     folder = re.search(r"--modules-path=(\S+)", build)
     module = Path(folder[1] if folder else "/usr/lib/nginx/modules") / "ngx_http_echo_module.so"
     if not module.exists():
-        raise BenchError(f"nginx has no echo module: on Debian, apt-get install {NGINX_PACKAGES}")
+        raise BenchError(f"nginx has no echo module. {INSTALL}")
     return module

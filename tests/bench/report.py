@@ -89,7 +89,7 @@ def verdicts(cells: Sequence[Cell], costs: Costs) -> list[Verdict]:
         reference = _REFERENCE.get(case, case)
         ours, theirs = _judged(cells, case, "gateway", connections), _judged(cells, reference, "nginx", connections)
         if ours and theirs:
-            what = f"{case}, {ours.connections} conns: CPU per {ours.unit}, times nginx {reference}"
+            what = f"{case} at {ours.connections}: CPU per {ours.unit}, times nginx {reference}"
             ratios.append(Verdict(what, ours.cost / theirs.cost, limit, ""))
     failed = sum(cell.errors for cell in cells if cell.server == "gateway")
     return [

@@ -1,4 +1,4 @@
-"""Y46 to Y51 and the two layouts that replace a folder in one step."""
+"""What belongs to a generation, and the two layouts that replace a folder in one step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ def codes(folder: Path) -> list[str]:
 
 
 def test_only_documents_of_the_folder_itself_are_read(tmp_path: Path) -> None:
-    """Y50."""
     ignored = [
         ".x.yaml.swp",
         ".x.yaml.tmp",
@@ -44,7 +43,6 @@ def test_only_documents_of_the_folder_itself_are_read(tmp_path: Path) -> None:
 
 
 def test_entries_that_cannot_be_read_refuse_the_generation_and_never_block(tmp_path: Path) -> None:
-    """Y48, Y49."""
     outside = tmp_path / "outside.yaml"
     outside.write_text(ROUTER)
     folder = write(tmp_path / "routers.d", {"good.yaml": ROUTER})
@@ -87,14 +85,12 @@ def test_a_folder_that_is_none(tmp_path: Path, path: str) -> None:
 
 
 def test_an_empty_generation_is_refused_unless_that_is_allowed(tmp_path: Path) -> None:
-    """Y47."""
     assert found(load_texts(tmp_path, {}), tmp_path) == [".:1:1 E401"]
     assert found(load_texts(tmp_path, {"g.yaml": "kind: gateway\n"}), tmp_path) == [".:1:1 E401"]
     assert snapshot_of(load_texts(tmp_path, {"g.yaml": "kind: gateway\nallow_empty: true\n"})).routers == {}
 
 
 def test_too_many_files(tmp_path: Path) -> None:
-    """Y16."""
     write(tmp_path, {f"{index}.yaml": "x" for index in range(4)})
     assert codes(tmp_path) == []
     assert [problem.code for problem in read(tmp_path, max_files=3).problems] == ["E110"]
@@ -122,7 +118,6 @@ def test_a_content_digest_is_over_names_and_bytes(tmp_path: Path) -> None:
 
 
 def test_a_content_change_is_seen_whatever_the_times_say(tmp_path: Path) -> None:
-    """Y51."""
     write(tmp_path, {"a.yaml": "x"})
     times = os.stat(tmp_path / "a.yaml")
     before = read(tmp_path)
@@ -277,7 +272,7 @@ def swap_config_map(root: Path, folder: Path, version: int) -> None:
 
 @pytest.mark.parametrize("layout", ["git-sync", "config map"])
 def test_a_tree_is_of_one_version_while_another_thread_swaps_them(tmp_path: Path, layout: str) -> None:
-    """Y42: what was read is one of the two versions as a whole, or a problem says that the folder never rested."""
+    """What was read is one of the two versions as a whole, or a problem says that the folder never rested."""
     folder = tmp_path / "current"
     swap = swap_git_sync
     if layout == "config map":

@@ -1,4 +1,4 @@
-"""Y19 to Y33: references between documents, E3xx, and the lints that need them."""
+"""References between documents, E3xx, and the lints that need them."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def candidates(*models: str) -> str:
             router(candidates=candidates("openai/gpt-4o", "gpt-4o")),
             "3:59 E303 candidates[1].model",
             'candidates[1].model: "gpt-4o" is not declared; did you mean "openai/gpt-4o"?',
-            id="Y25 no provider",
+            id="no provider",
         ),
         pytest.param(
             router(candidates=candidates("openai/gpt-4o", "opneai/gpt-4o")),
             "3:59 E303 candidates[1].model",
             'did you mean "openai/gpt-4o"?',
-            id="Y25 provider misspelt",
+            id="provider misspelt",
         ),
         pytest.param(
             router(candidates=candidates("openai/gpt-4o", "acme/x")),
             "3:59 E303 candidates[1].model",
             'declare the provider "acme"',
-            id="Y25 provider unknown",
+            id="provider unknown",
         ),
         pytest.param(
-            router(designator="{model: acme/x}"), "2:21 E303 designator.model", "is not declared", id="Y25 designator"
+            router(designator="{model: acme/x}"), "2:21 E303 designator.model", "is not declared", id="designator"
         ),
         pytest.param(
             router(designator="{model: sandbox/}"), "2:21 E303 designator.model", "is not declared", id="no model name"
@@ -47,14 +47,14 @@ def candidates(*models: str) -> str:
             router(candidates=candidates("smart", "sandbox/a")),
             "3:22 E304 candidates[0].model",
             "smart → smart",
-            id="Y26 itself",
+            id="itself",
         ),
-        pytest.param(router(designator="{model: SMART}"), "2:21 E304 designator.model", "smart", id="Y26 designator"),
+        pytest.param(router(designator="{model: SMART}"), "2:21 E304 designator.model", "smart", id="designator"),
         pytest.param(
             router(candidates=candidates("sandbox/a", "sandbox/b", "SANDBOX/A", "sandbox/a")),
             "3:121 E305 candidates[3].model",
             "see line 3",
-            id="Y27",
+            id="candidate twice",
         ),
         pytest.param(
             router(fallback="sandbox/codr"),
@@ -68,8 +68,8 @@ def candidates(*models: str) -> str:
             "use one of sandbox/coder, sandbox/quick",
             id="a test expects no candidate",
         ),
-        pytest.param(router(name="openai"), "1:7 E302 name", "the name of a provider", id="Y23 provider"),
-        pytest.param(router(name="openai/gpt-4o"), "1:7 E302 name", "the name of a model", id="Y23 model"),
+        pytest.param(router(name="openai"), "1:7 E302 name", "the name of a provider", id="provider"),
+        pytest.param(router(name="openai/gpt-4o"), "1:7 E302 name", "the name of a model", id="model"),
     ],
 )
 def test_a_router_that_refers_to_what_is_not_there(tmp_path: Path, text: str, expected: str, words: str) -> None:
@@ -80,7 +80,7 @@ def test_a_router_that_refers_to_what_is_not_there(tmp_path: Path, text: str, ex
 
 
 def test_routers_that_point_to_each_other(tmp_path: Path) -> None:
-    """Y26: A → B → A is told with the whole way round, at every step of it."""
+    """A → B → A is told with the whole way round, at every step of it."""
     a = router(name="a", candidates=candidates("b", "sandbox/x"))
     b = router(name="b", candidates=candidates("c", "sandbox/x"))
     c = router(name="c", candidates=candidates("a", "sandbox/x"))
@@ -95,7 +95,6 @@ def test_routers_that_point_to_each_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("second", ["smart", "SMART", "Smart"])
 def test_a_router_name_is_taken_in_any_letter_case(tmp_path: Path, second: str) -> None:
-    """Y23."""
     loaded = load_texts(tmp_path, {"a.yaml": ROUTER, "b.yaml": router(name=second)})
     assert "b.yaml:1:7 E302 name" in found(loaded, tmp_path)
     assert "a.yaml:1 has it already" in "\n".join(map(str, loaded.problems))
@@ -129,7 +128,7 @@ def test_what_a_broken_gateway_document_may_declare_is_not_called_undeclared(tmp
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param(router(candidates=candidates("sandbox/a")), "3:13 W401 candidates", id="Y19 a single candidate"),
+        pytest.param(router(candidates=candidates("sandbox/a")), "3:13 W401 candidates", id="a single candidate"),
         pytest.param(
             router(candidates=candidates("openai/gpt-4o-mni", "sandbox/a")),
             "3:22 W403 candidates[0].model",

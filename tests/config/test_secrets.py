@@ -1,4 +1,4 @@
-"""Y32, Y33: references to secrets; and that no secret is ever printed."""
+"""References to secrets; and that no secret is ever printed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 
 
 def test_files_outside_the_secrets_folder(tmp_path: Path) -> None:
-    """Y33, with the links by which one might get out."""
+    """With the links by which one might get out."""
     inside = tmp_path / "secrets"
     inside.mkdir()
     for file in (inside / "key", tmp_path / "other"):

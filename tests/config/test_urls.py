@@ -1,4 +1,4 @@
-"""Y29, Y30: where a provider may be; and what OLLAMA_HOST means."""
+"""Where a provider may be; and what OLLAMA_HOST means."""
 
 from __future__ import annotations
 

@@ -112,7 +112,6 @@ async def test_the_result_goes_to_the_model_that_asked(stage: Stage, name: str, 
     assert await stage.post(dialect.path, {**dialect.first(text), "stream": stream}) == ("beta/m", "designated")
     scene.play("beta")
     scene.choice = "alpha/m"
-    await stage.gateway.stored("pins", "candidate = 'beta/m'")
     for _ in range(8):
         assert await stage.post(dialect.path, dialect.second(text, id)) == ("beta/m", "tool_loop")
     assert scene.calls(JUDGE) == 1
@@ -131,7 +130,6 @@ async def test_the_loop_is_left_when_the_model_fails(stage: Stage) -> None:
     scene, dialect = stage.scene, DIALECTS["openai"]
     scene.play("alpha", answer(tool_call("call_fails")))
     assert await stage.post(dialect.path, dialect.first("Fails")) == ("alpha/m", "designated")
-    await stage.gateway.stored("pins", "candidate = 'alpha/m'")
     scene.play("alpha", answer("{}", 503))
     assert await stage.post(dialect.path, dialect.second("Fails", "call_fails")) == ("beta/m", "failover")
 

@@ -66,6 +66,9 @@ class FakePins:
     def drop(self, key: bytes) -> None:
         """Goes nowhere."""
 
+    async def settle(self) -> None:
+        """Nothing to wait for."""
+
 
 # --- memory alone ---------------------------------------------------------------------------------------------------
 

@@ -63,8 +63,8 @@ class _ChatCompletions:
     def decode_request(self, body: bytes) -> ChatRequest:
         return request.decode_request(body)
 
-    def check_translatable(self, request: ChatRequest) -> None:
-        """Nothing: what another wire cannot say, it says itself when it writes the request."""
+    def check_translatable(self, asked: ChatRequest) -> None:
+        request.check_translatable(asked)
 
     def encoder(self, request: ChatRequest, model: str, answer_id: str, created: float) -> Encoder:
         return encoder.ChatEncoder(request, model, answer_id, created)

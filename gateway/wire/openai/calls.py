@@ -53,9 +53,6 @@ class Calls:
         self._calls: list[_Call] = []
         self._at: dict[int | str, _Call] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._calls)
-
     def read(self, fragment: Any) -> ToolCallDelta | None:
         """What ``fragment``, an item of a delta's ``tool_calls``, adds; None where that is nothing yet."""
         if type(fragment) is not dict:

@@ -30,6 +30,18 @@ def decode_request(body: bytes) -> ChatRequest:
     return request
 
 
+def check_translatable(request: ChatRequest) -> None:
+    """See :meth:`gateway.wire.protocol.Dialect.check_translatable`."""
+    if request.n > 1:
+        raise BadRequest("unsupported", "the chosen model gives one answer at a time", param="n")
+    modalities = request.fields.get("modalities")
+    if modalities is not None and b'"audio"' in bytes(modalities):
+        raise BadRequest("unsupported", "the chosen model does not answer with sound", param="modalities")
+    choice = request.tool_choice
+    if choice is not None and choice.mode == "named" and all(tool.name != choice.name for tool in request.tools):
+        raise BadRequest("unsupported", "the chosen model cannot call that tool", param="tool_choice")
+
+
 def model_of(values: dict[str, Any]) -> str:
     """The model that a body asks for. Raises BadRequest(missing_model)."""
     model = values.get("model")

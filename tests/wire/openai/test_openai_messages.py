@@ -40,6 +40,10 @@ def parts(*items: object) -> tuple[Part, ...]:
         ),
         ({"role": "assistant", "content": None, "reasoning": "hm"}, Message("assistant", (Reasoning("hm"),))),
         (
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}, {"type": "thinking"}]},
+            Message("assistant", (Reasoning("hm"),)),
+        ),
+        (
             {
                 "role": "assistant",
                 "content": "",

@@ -204,6 +204,39 @@ def test_null_is_the_same_as_nothing() -> None:
     assert request == plain
 
 
+# --- what only this wire can say --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"n": 2}, "n"),
+        ({"modalities": ["text", "audio"], "audio": {"voice": "alloy"}}, "modalities"),
+        (
+            {"tools": [{"type": "custom", "custom": {"name": "x"}}], "tool_choice": {"custom": {"name": "x"}}},
+            "tool_choice",
+        ),
+    ],
+)
+def test_what_cannot_be_translated_is_refused(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        DIALECT.check_translatable(decode(**fields))
+    assert (caught.value.code, caught.value.param) == ("unsupported", param)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"n": 1, "modalities": ["text"], "logprobs": True, "seed": 1},
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"tools": [{"type": "openrouter:web_search"}], "tool_choice": "auto"},
+    ],
+)
+def test_what_can_be_translated_or_left_out(fields: dict[str, Any]) -> None:
+    DIALECT.check_translatable(decode(**fields))
+
+
 # --- anything ---------------------------------------------------------------------------------------------------------
 
 CALLED = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -237,7 +270,7 @@ FULL: dict[str, Any] = {
     "temperature": 0.5,
     "max_tokens": 5,
 }
-_ODD = st.sampled_from(
+_ODD: st.SearchStrategy[Any] = st.sampled_from(
     [
         None,
         True,

@@ -19,7 +19,7 @@ from gateway.chat import (
 from gateway.errors import UpstreamError, UpstreamInvalidResponse, UpstreamResponseTooLarge, UpstreamTruncated
 from gateway.wire.openai import WIRE
 from gateway.wire.protocol import MAX_EVENT_BYTES, Progress
-from tests.openai_chunks import (
+from tests.wire.openai.chunks import (
     DONE,
     FIRST,
     NO_FIELDS,

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway.chat import Event, Finish, ReasoningDelta, RefusalDelta, Start, TextDelta, ToolCallDelta
-from tests.openai_chunks import DONE, FIRST, START, STOP, call, calls, chunk, decode, event, more, text, watch
+from tests.wire.openai.chunks import DONE, FIRST, START, STOP, call, calls, chunk, decode, event, more, text, watch
 
 CONTENT: dict[str, tuple[bytes, list[Event]]] = {
     "plain": (FIRST + text("Hi") + text(" there") + STOP, [TextDelta("Hi"), TextDelta(" there"), Finish("stop")]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.chat import Usage, UsageReport
-from tests.openai_chunks import DONE, STOP, USAGE, chunk, decode, event, text, watch
+from tests.wire.openai.chunks import DONE, STOP, USAGE, chunk, decode, event, text, watch
 
 USAGE_CHUNK = event({"id": "c1", "choices": [], "usage": USAGE})
 
