@@ -6,8 +6,11 @@
 
 PORT ?= 11434
 CONFIG ?= routers.d
-# Options for the benchmark, such as BENCH="--quick --cases plain,smart".
+# Options for the benchmark (BENCH="--quick --cases plain,smart"), the tests and the pinning. CI=true installs packages.
 BENCH ?=
+PYTEST ?=
+LOCKFLAGS ?=
+CI ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,7 +63,7 @@ bench: $(DEV) ## Measure the gateway beside nginx (minutes; BENCH=--quick: under
 # Each measurement for a moment: shows that the benchmark still runs, and judges no figure.
 .PHONY: bench-smoke
 bench-smoke: $(DEV) debian
-	$(BIN)/python -m tests.bench --quick --connections 4 --routers 50
+	$(BIN)/python -m tests.bench --quick --connections 4 --rounds 1 --routers 50
 
 .PHONY: debian
 debian:

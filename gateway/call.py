@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.chat import ChatRequest
 from gateway.config.model import Client, Model, Router
+from gateway.errors import RelayError
 from gateway.generation import Generation, Headers
 from gateway.ledger import Entry
 from gateway.routing.decide import Decision
@@ -30,6 +31,11 @@ class Sink(Protocol):
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Send an answer in one piece."""
+
+    def interrupted(self) -> RelayError | None:
+        """After a cancellation: what to tell the client, where the gateway itself ended the exchange; the cancellation
+        is over then. None where the client left.
+        """
 
 
 class Call(msgspec.Struct, kw_only=True):

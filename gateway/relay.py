@@ -87,8 +87,11 @@ class Relay:
         except RelayError as error:
             await self._fail(call, sink, state, error)
         except asyncio.CancelledError:
-            entry.status, entry.ended, entry.code = 499, "client_left", "client_left"
-            raise
+            interruption = sink.interrupted()
+            if interruption is None:
+                entry.status, entry.ended, entry.code = 499, "client_left", "client_left"
+                raise
+            await self._fail(call, sink, state, interruption)
         finally:
             # Synchronous, because a client that leaves cancels the task.
             self.metrics.inflight.dec()
@@ -305,7 +308,8 @@ class Relay:
         entry = state.entry
         entry.code = error.code
         if sink.started:
-            entry.status, entry.ended = error.status, "upstream_cut"
+            entry.status = error.status
+            entry.ended = "upstream_cut" if isinstance(error, UpstreamError) else "error"
             encoder = call.dialect.encoder(call.request, "", call.request_id, state.entry.time)
             await sink.write(encoder.error(error))
             await sink.finish()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -37,6 +38,10 @@ REST_SECONDS = 0.25
 POLL_SECONDS = 1.0
 #: Every so many polls the content is read, whatever the fingerprint says.
 CONTENT_POLLS = 5
+#: Milliseconds after which it is checked that the right folders are watched.
+_REWATCH_MS = 5000
+#: Symbolic links on the way to the folder that are followed, as many as Linux itself follows.
+_MOST_LINKS = 40
 
 
 class Desired(msgspec.Struct, frozen=True):
@@ -72,7 +77,10 @@ class Reloader:
 
     After every reading that changed something ``applied`` is called with the generation that now serves what is on
     disk, or ``refused``. Both are called on the event loop and must not fail. ``check`` may find problems that depend
-    on how this gateway was started.
+    on how this gateway was started. ``poll`` is the time in seconds between two looks that nobody asked for.
+
+    ``kept`` is a file for the last good documents. A worker that starts while what is on disk is bad, because another
+    one died, serves them: a bad change must never take away what serves, not even worker by worker.
     """
 
     def __init__(
@@ -84,6 +92,8 @@ class Reloader:
         refused: Callable[[], None] = lambda: None,
         check: Callable[[Snapshot], tuple[Problem, ...]] = lambda snapshot: (),
         polling: bool = False,
+        poll: float = POLL_SECONDS,
+        kept: Path | None = None,
     ) -> None:
         self._folder = folder
         self._loader = Loader(environ)
@@ -91,20 +101,27 @@ class Reloader:
         self._refused = refused
         self._check = check
         self._polling = polling
+        self._poll = poll
+        self._kept = kept
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
         self._fingerprint = ""
-        self._seen = ""
+        #: Revision and commit of what was last looked at, good or bad.
+        self._seen: tuple[str, str | None] = ("", None)
         self.holder: Holder
 
     def load(self) -> Holder:
         """The first generation. Raises ConfigurationError where there is none to serve."""
-        self._fingerprint = files.fingerprint(self._folder)
-        loaded = self._checked(self._loader.load(self._folder))
+        tree = files.read(self._folder)
+        loaded = wanted = self._compile(tree)
+        if loaded.snapshot is None and self._kept is not None and (last := _recall(self._kept, self._folder)):
+            loaded = self._compile(last)
         if loaded.snapshot is None:
-            raise ConfigurationError(loaded.problems)
-        self._seen = loaded.revision
-        self.holder = Holder(Generation(loaded.snapshot), _desired(loaded))
+            raise ConfigurationError(wanted.problems)
+        self._saw(tree)
+        self.holder = Holder(Generation(loaded.snapshot), _desired(wanted))
+        if loaded is wanted:
+            self._keep(tree)
         return self.holder
 
     async def run(self) -> None:
@@ -116,7 +133,7 @@ class Reloader:
         try:
             while not self._stop.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._hint.wait(), POLL_SECONDS)
+                    await asyncio.wait_for(self._hint.wait(), self._poll)
                 self._hint.clear()
                 polls += 1
                 try:
@@ -145,16 +162,16 @@ class Reloader:
                 break
             fingerprint = resting
         tree = await asyncio.to_thread(files.read, self._folder)
-        if await asyncio.to_thread(files.fingerprint, self._folder) != fingerprint:
-            # It moved while it was read: come again.
+        if tree.fingerprint != fingerprint:
+            # It moved before it was read: come again.
             self._hint.set()
             return
-        self._fingerprint = fingerprint
-        if tree.revision == self._seen:
-            return
-        loaded = self._checked(await asyncio.to_thread(self._loader.compile, tree))
-        self._seen = loaded.revision
-        await self.apply(loaded)
+        if (tree.revision, tree.commit) != self._seen:
+            loaded = await asyncio.to_thread(self._compile, tree)
+            await self.apply(loaded)
+            if loaded.snapshot is not None:
+                await asyncio.to_thread(self._keep, tree)
+        self._saw(tree)
 
     async def apply(self, loaded: Loaded) -> None:
         """Swap ``loaded`` in, or refuse it as a whole."""
@@ -166,10 +183,11 @@ class Reloader:
             log.error("revision %s is refused; %s goes on serving", loaded.revision, self.holder.current.revision)
             self._refused()
             return
-        if loaded.revision == self.holder.current.revision:
+        serving = self.holder.current
+        if (loaded.revision, loaded.commit) == (serving.revision, serving.snapshot.commit):
             self.holder.desired = desired
             log.info("revision %s is back; it never stopped serving", loaded.revision)
-            self._applied(self.holder.current)
+            self._applied(serving)
             return
         generation = await asyncio.to_thread(Generation, loaded.snapshot)
         # --- nothing below this line may fail ---
@@ -181,45 +199,96 @@ class Reloader:
         log.info("revision %s is live with %d routers", generation.revision, len(generation.snapshot.routers))
         self._applied(generation)
 
-    def _checked(self, loaded: Loaded) -> Loaded:
+    def _compile(self, tree: files.Tree) -> Loaded:
+        loaded = self._loader.compile(tree)
         found = self._check(loaded.snapshot) if loaded.snapshot is not None else ()
         if not found:
             return loaded
         return msgspec.structs.replace(loaded, snapshot=None, problems=(*loaded.problems, *found))
 
+    def _saw(self, tree: files.Tree) -> None:
+        self._fingerprint, self._seen = tree.fingerprint, (tree.revision, tree.commit)
+
+    def _keep(self, tree: files.Tree) -> None:
+        """Write the last good documents down. Keys are not among them: documents only refer to keys."""
+        if self._kept is None:
+            return
+        data = msgspec.msgpack.encode(_Kept(tree.files, tree.digest, tree.commit))
+        temporary = self._kept.with_name(f"{self._kept.name}.{os.getpid()}")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(self._kept)
+        except OSError as error:
+            log.warning("the last good configuration cannot be kept for workers that start later: %s", error)
+
     async def _listen(self) -> None:
         """Turn the file system's events into hints, for as long as it sends any."""
         while not self._stop.is_set():
-            points = await asyncio.to_thread(_watch_points, self._folder)
             try:
-                async for _ in watchfiles.awatch(
-                    *points, stop_event=self._stop, recursive=False, debounce=50, step=10, watch_filter=None
+                points = await asyncio.to_thread(_watch_points, self._folder)
+                # A watched folder may be gone by now, without an event: see again after some time.
+                async for changes in watchfiles.awatch(
+                    *points,
+                    stop_event=self._stop,
+                    recursive=False,
+                    debounce=50,
+                    step=10,
+                    watch_filter=None,
+                    rust_timeout=_REWATCH_MS,
+                    yield_on_timeout=True,
                 ):
-                    self._hint.set()
-                    if await asyncio.to_thread(_watch_points, self._folder) != points:
+                    if changes:
+                        self._hint.set()
+                    replaced = any(Path(name) in points for _, name in changes)
+                    if replaced or await asyncio.to_thread(_watch_points, self._folder) != points:
                         break
             except (OSError, RuntimeError):
                 # No inotify, no folder, no watches left: the polls see to it, and events may come back.
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(self._poll)
 
 
 def _watch_points(folder: Path) -> list[Path]:
-    """The folders whose events concern ``folder``: itself, its targets, and the parents of every symlink on the way.
+    """The folders whose events concern ``folder``: itself, its parent, and the parent of every symlink on the way.
 
-    git-sync re-points a symlink, and Kubernetes swaps ``..data`` inside the folder; neither touches the target.
+    git-sync re-points a symlink, which may well lie above ``folder``; Kubernetes swaps ``..data`` inside it; neither
+    touches the target. Raises OSError.
     """
+    absolute = folder.absolute()
+    place = Path(absolute.anchor)
     points: set[Path] = set()
-    place = folder.absolute()
-    for _ in range(8):
-        if place.parent.is_dir():
-            points.add(place.parent)
-        if not place.is_symlink():
-            break
-        place = place.parent / place.readlink()
-    real = folder.resolve()
-    if real.is_dir():
-        points.add(real)
-    return sorted(points)
+    ahead = list(reversed(absolute.parts[1:]))
+    links = 0
+    while ahead:
+        step = place / ahead.pop()
+        if step.name == "..":
+            place = place.parent
+        elif links < _MOST_LINKS and step.is_symlink():
+            links += 1
+            points.add(place)
+            target = step.readlink()
+            ahead += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+            place = Path(target.anchor) if target.is_absolute() else place
+        else:
+            place = step
+    points |= {place, place.parent}
+    return sorted(point for point in points if point.is_dir())
+
+
+class _Kept(msgspec.Struct):
+    """A tree, apart from where it was read."""
+
+    files: tuple[files.File, ...]
+    digest: str
+    commit: str | None
+
+
+def _recall(path: Path, folder: Path) -> files.Tree | None:
+    """The documents that :meth:`Reloader._keep` wrote; None where there are none."""
+    try:
+        kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return files.Tree(folder, kept.files, (), kept.digest, "", kept.commit)
 
 
 def _desired(loaded: Loaded) -> Desired:

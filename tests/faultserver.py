@@ -21,6 +21,7 @@ import struct
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 #: Nothing that a test waits for takes longer, unless it is broken.
 PATIENCE = 10.0
@@ -212,7 +213,7 @@ class FaultServer:
             self._server.close()
             self._server = None
 
-    async def __aenter__(self) -> FaultServer:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._context, limit=1 << 20)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 
-from gateway.errors import InternalError, MethodNotAllowed, NotFound, RelayError
-from gateway.relay import error_headers
+from gateway.errors import BadRequest, InternalError, NotFound, RelayError
 from gateway.server import chats, embeddings, listings, operations
-from gateway.server.edge import by_path
+from gateway.server.edge import by_path, new_request_id, refusal
+from gateway.server.listener import drop_silent_clients
 from gateway.server.services import Services
+
+log = logging.getLogger("llm_relay.server")
 
 
 def build(services: Services) -> Litestar:
@@ -23,7 +27,7 @@ def build(services: Services) -> Litestar:
             *listings.routes(services),
             *operations.routes(services),
         ],
-        on_startup=[services.start],
+        on_startup=[services.start, partial(drop_silent_clients, services.settings.port)],
         on_shutdown=[services.stop],
         exception_handlers={HTTPException: _http_error, Exception: _defect},
         openapi_config=None,
@@ -32,19 +36,19 @@ def build(services: Services) -> Litestar:
 
 
 def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """What the framework itself refuses: a path or a method that no route has."""
-    if error.status_code == 405:
-        return _answer(request, MethodNotAllowed("that path has no such method"))
+    """What the framework itself refuses: a path that no route has, and a Host that is none."""
     if error.status_code == 404:
         return _answer(request, NotFound("no such path"))
-    return _answer(request, InternalError("the gateway failed"))
+    if error.status_code == 400:
+        return _answer(request, BadRequest("invalid_host", "the request's Host header is malformed"))
+    return _defect(request, error)
 
 
 def _defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    log.error("a request failed before it reached its route: a defect", exc_info=error)
     return _answer(request, InternalError("the gateway failed"))
 
 
 def _answer(request: Request[Any, Any, Any], error: RelayError) -> Response[bytes]:
-    status, body = by_path(request.scope).encode_error(error, "")
-    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
-    return Response(body, status_code=status, media_type="application/json", headers=headers)
+    headers, status, body = refusal(by_path(request.scope), error, new_request_id())
+    return Response(body, status_code=status, headers={name.decode(): value.decode() for name, value in headers})

@@ -47,8 +47,9 @@ MAX_HEAD = 32 << 10
 MAX_HOPS = 3
 _VIA = b"1.1 llm-relay"
 
-_ONCE = frozenset({b"host", b"authorization", b"content-length", b"content-type", b"x-api-key"})
-_READ = _ONCE | {b"content-encoding", b"origin", b"via", b"x-llm-relay-session", b"x-llm-relay-tags", b"cookie"}
+_KEYS = frozenset({b"authorization", b"x-api-key"})
+_ONCE = _KEYS | {b"host", b"origin", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding"}
+_READ = _ONCE | {b"via", b"x-llm-relay-session", b"x-llm-relay-tags"}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 _HOST = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$")
 _TAG = re.compile(r"^[A-Za-z0-9._:/-]{1,64}$")
@@ -79,9 +80,12 @@ class Request(msgspec.Struct):
     async def body(self, *, strict: bool) -> bytes:
         """The body. Raises UnsupportedMediaType where its type or encoding is not read here (``strict``: JSON only)."""
         head = self.head
-        encoding = head.get(b"content-encoding")
+        encoding, transfer = head.get(b"content-encoding"), head.get(b"transfer-encoding")
         if encoding is not None and encoding.lower() != b"identity":
             raise UnsupportedMediaType("compressed requests are not read", code="unsupported_encoding")
+        if transfer is not None and transfer.lower() != b"chunked":
+            # The server undoes the chunks and leaves any other coding as it is.
+            raise UnsupportedMediaType("no transfer coding is read but chunked", code="unsupported_encoding")
         kind = head.get(b"content-type", b"")
         if kind != b"application/json":
             essence = kind.partition(b";")[0].strip().lower()
@@ -122,6 +126,11 @@ class Request(msgspec.Struct):
 Handler = Callable[[Services, Request], Awaitable[None]]
 
 
+def new_request_id() -> str:
+    """24 hex digits. A client's own ``X-Request-Id`` is never believed: ours names one request in every log."""
+    return os.urandom(12).hex()
+
+
 def endpoint(
     services: Services,
     path: str,
@@ -136,7 +145,7 @@ def endpoint(
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        request_id = os.urandom(12).hex()
+        request_id = new_request_id()
         exchange = Exchange(services.attendant, scope, receive, send)  # type: ignore[arg-type]
         try:
             with exchange:
@@ -146,13 +155,11 @@ def endpoint(
                     request = _admit(services, exchange, access, request_id, started)
                     await handler(services, request)
                 except RelayError as error:
-                    await _refuse(exchange, dialect(exchange.scope), error, request_id)
-                except ClientLeft:
-                    raise
+                    await _refuse(exchange, dialect(exchange.scope), error, request_id, allowed)
                 except Exception:
                     log.exception("request %s failed: a defect", request_id)
                     defect = InternalError("the gateway failed; its log has the details under this request's id")
-                    await _refuse(exchange, dialect(exchange.scope), defect, request_id)
+                    await _refuse(exchange, dialect(exchange.scope), defect, request_id, allowed)
         except ClientLeft:
             return
 
@@ -166,10 +173,12 @@ def _admit(services: Services, exchange: Exchange, access: Access, request_id: s
     for name, value in exchange.scope["headers"]:
         size += len(name) + len(value)
         if name in _READ:
-            if name in head and name in _ONCE:
-                if name == b"authorization" or name == b"x-api-key":
+            if name in head:
+                if name in _KEYS:
                     raise Unauthorized("send one key")
-                raise BadRequest("duplicate_header", f"the request has two {name.decode()} headers")
+                if name in _ONCE:
+                    raise BadRequest("duplicate_header", f"the request has two {name.decode()} headers")
+                value = head[name] + b"," + value
             head[name] = value
     if size > MAX_HEAD:
         raise HeadersTooLarge(f"the request's head is over the limit of {MAX_HEAD} bytes")
@@ -192,8 +201,9 @@ def _check_host(services: Services, generation: Generation, scope: HTTPScope, he
     """Refuse what a browser can be tricked into sending: a foreign Host (DNS rebinding) or a foreign Origin."""
     host = head.get(b"host")
     snapshot = generation.snapshot
-    if host is None:
-        if scope["http_version"] != "1.0":
+    if not host:
+        # The server shows a Host that was not sent as an empty one, and HTTP/1.0 as "1". Browsers always send one.
+        if scope["http_version"] not in ("1", "1.0"):
             raise BadRequest("missing_host", "the request has no Host header")
         name = ""
     else:
@@ -208,9 +218,12 @@ def _check_host(services: Services, generation: Generation, scope: HTTPScope, he
         raise Misdirected("this gateway does not answer for that host; see allowed_hosts")
     origin = head.get(b"origin")
     if origin is not None:
-        parts = urlsplit(origin.decode("latin-1"))
+        try:
+            parts = urlsplit(origin.decode("latin-1"))
+        except ValueError:
+            parts = urlsplit("")
         theirs = (parts.hostname or "").lower()
-        same = host is not None and parts.netloc.lower() == host.decode("latin-1").lower()
+        same = name != "" and parts.netloc.lower() == (host or b"").decode("latin-1").lower()
         if not same and theirs not in _LOOPBACK and theirs not in snapshot.allowed_hosts:
             raise Forbidden("origin_not_allowed", "requests from that origin are not answered; see allowed_hosts")
 
@@ -236,11 +249,20 @@ def _key(head: dict[bytes, bytes]) -> str:
     return head.get(b"x-api-key", b"").decode("latin-1").strip()
 
 
-async def _refuse(exchange: Exchange, dialect: Dialect, error: RelayError, request_id: str) -> None:
+async def _refuse(
+    exchange: Exchange, dialect: Dialect, error: RelayError, request_id: str, allowed: Iterable[str]
+) -> None:
     if exchange.started:
-        # Whatever was sent is no whole answer, and must not look like one.
-        await exchange.finish()
+        # What was sent is no whole answer and must not look like one: without an end, the connection is closed.
         return
+    headers, status, body = refusal(dialect, error, request_id)
+    if status == 405:
+        headers.append((b"allow", ", ".join(sorted(allowed)).encode()))
+    await exchange.whole(status, headers, body)
+
+
+def refusal(dialect: Dialect, error: RelayError, request_id: str) -> tuple[Headers, int, bytes]:
+    """Headers, status and body of an error that is the gateway's own."""
     status, body = dialect.encode_error(error, request_id)
     headers: Headers = [
         (b"content-type", b"application/json"),
@@ -249,10 +271,7 @@ async def _refuse(exchange: Exchange, dialect: Dialect, error: RelayError, reque
     ]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if exchange.unread:
-        # What the client may still send of its body must not be taken for its next request.
-        headers.append((b"connection", b"close"))
-    await exchange.whole(status, headers, body)
+    return headers, status, body
 
 
 async def reply(
@@ -272,9 +291,10 @@ async def reply(
 
 def by_path(scope: HTTPScope) -> Dialect:
     """The dialect that a path belongs to: whose errors a client there can read."""
-    path: str = scope["path"]
-    if path.startswith("/v1"):
-        if path.startswith("/v1/messages") or any(name == b"anthropic-version" for name, _ in scope["headers"]):
+    # Routes do not mind how many slashes there are.
+    first, _, rest = scope["path"].lstrip("/").partition("/")
+    if first == "v1":
+        if rest.lstrip("/").startswith("messages") or any(name == b"anthropic-version" for name, _ in scope["headers"]):
             return DIALECTS["anthropic"]
         return DIALECTS["openai"]
     return DIALECTS["ollama"]

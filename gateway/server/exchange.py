@@ -4,6 +4,9 @@ Two facts about the server decide the shape of this file. It tells of a client's
 (``receive``), and sending to a client that is gone neither fails nor waits. So somebody must listen while the work
 goes on; and because most exchanges are over before anybody could leave, listening begins with the first tick of a
 clock that all exchanges of a worker share. The same clock keeps the deadlines that concern the client.
+
+What is left unread of a request's body is the server's business: it closes the connection where the next request could
+not be told from it.
 """
 
 from __future__ import annotations
@@ -11,19 +14,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.errors import BadRequest, RequestTimeout, RequestTooLarge
+from gateway.errors import BadRequest, RelayError, RequestTimeout, RequestTooLarge, Unavailable
 from gateway.generation import Headers
 
 if TYPE_CHECKING:
     from litestar.types import HTTPScope, Receive, Send
 
-#: Seconds between two looks at the running exchanges.
-TICK = 0.05
-#: A body must begin within this many seconds, and then keep to a rate in bytes per second.
-BODY_SECONDS = 10.0
-BODY_RATE = 1024
-#: A client that takes nothing for so many seconds is given up.
-WRITE_SECONDS = 60.0
+#: Answers are handed to the server in pieces of so many bytes: it takes one of any size, and waits for no client then.
+PIECE = 256 << 10
 
 
 class ClientLeft(Exception):
@@ -36,6 +34,7 @@ class Exchange:
     __slots__ = (
         "_attendant",
         "_body_deadline",
+        "_cut",
         "_left",
         "_listener",
         "_receive",
@@ -45,20 +44,18 @@ class Exchange:
         "_writing_since",
         "scope",
         "started",
-        "unread",
     )
 
     def __init__(self, attendant: Attendant, scope: HTTPScope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.started = False
-        #: Some of the request's body may still be on its way.
-        self.unread = scope["method"] == "POST"
         self._receive = receive
         self._send = send
         self._attendant = attendant
         self._task: asyncio.Task[object] | None = None
         self._listener: asyncio.Task[None] | None = None
         self._left = False
+        self._cut = False
         self._too_slow = False
         self._body_deadline: float | None = None
         self._writing_since: float | None = None
@@ -67,19 +64,20 @@ class Exchange:
 
     async def body(self, limit: int, declared: int | None) -> bytes:
         """The whole body. Raises RequestTooLarge before more than ``limit`` bytes are read, RequestTimeout where it
-        comes too slowly, BadRequest where it is cut or badly framed, ClientLeft.
+        comes too slowly, BadRequest where it is cut or badly framed.
         """
         if declared is not None and declared > limit:
             raise RequestTooLarge(f"the request's body is over the limit of {limit} bytes")
-        began = self._attendant.now()
-        self._body_deadline = began + BODY_SECONDS
+        attendant = self._attendant
+        deadline = self._body_deadline = attendant.now() + attendant.body_seconds
         pieces: list[bytes] = []
         size = 0
         try:
             while True:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
-                    raise ClientLeft
+                    # Bad framing looks like this too, and then the client is there to be told.
+                    raise BadRequest("invalid_body", "the request's body is cut short or badly framed")
                 piece: bytes = message.get("body", b"")  # type: ignore[assignment]
                 size += len(piece)
                 if size > limit:
@@ -87,17 +85,14 @@ class Exchange:
                 pieces.append(piece)
                 if size == declared or not message.get("more_body"):
                     break
-                self._body_deadline = began + BODY_SECONDS + size / BODY_RATE
+                self._body_deadline = deadline + size / attendant.body_rate
         except asyncio.CancelledError:
             if self._too_slow and self._task is not None:
                 self._task.uncancel()
                 raise RequestTimeout("the request's body came too slowly") from None
             raise
-        except (OSError, RuntimeError) as error:
-            raise BadRequest("invalid_body", "the request's body is badly framed") from error
         finally:
             self._body_deadline = None
-        self.unread = False
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     # --- the answer -------------------------------------------------------------------------------------------------
@@ -118,9 +113,11 @@ class Exchange:
         self.started = True
         headers.append((b"content-length", b"%d" % len(body)))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        self._writing_since = self._attendant.time
+        if len(body) > PIECE:
+            for begin in range(0, len(body), PIECE):
+                await self.write(body[begin : begin + PIECE])
+            body = b""
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
-        self._writing_since = None
 
     # --- the client -------------------------------------------------------------------------------------------------
 
@@ -133,7 +130,7 @@ class Exchange:
         self._attendant.leave(self)
         if self._listener is not None:
             self._listener.cancel()
-        if self._left and isinstance(error, asyncio.CancelledError) and self._task is not None:
+        if (self._left or self._cut) and isinstance(error, asyncio.CancelledError) and self._task is not None:
             self._task.uncancel()
             raise ClientLeft from None
 
@@ -145,8 +142,31 @@ class Exchange:
                 self._task.cancel()
         elif self._listener is None:
             self._listener = asyncio.create_task(self._listen())
-        if self._writing_since is not None and now - self._writing_since > WRITE_SECONDS:
+        if self._writing_since is not None and now - self._writing_since > self._attendant.write_seconds:
             self._leave()
+
+    def interrupted(self) -> RelayError | None:
+        """What to tell the client after a cancellation that was the gateway's own, and now is over; None otherwise."""
+        if self._left or not self._cut or self._task is None:
+            return None
+        self._cut = False
+        self._task.uncancel()
+        return Unavailable("the gateway is shutting down; ask again", retry_after=1.0)
+
+    def cut(self) -> None:
+        """End it from the gateway's side."""
+        if not (self._left or self._cut) and self._task is not None:
+            self._cut = True
+            self._task.cancel()
+
+    def abandon(self) -> None:
+        """End it without a word to the client."""
+        self._leave()
+
+    async def over(self) -> None:
+        """Wait until it has ended, whichever way."""
+        if self._task is not None:
+            await asyncio.wait((self._task,))
 
     async def _listen(self) -> None:
         # Whatever comes before the disconnect is the end of the body, or bytes of a request that waits its turn.
@@ -161,9 +181,24 @@ class Exchange:
 
 
 class Attendant:
-    """Looks after the exchanges of one worker."""
+    """Looks after the exchanges of one worker, every ``tick`` seconds.
 
-    def __init__(self) -> None:
+    A body must begin within ``body_seconds`` and then keep to ``body_rate`` bytes per second; a client that takes
+    nothing for ``write_seconds`` is given up.
+    """
+
+    def __init__(
+        self,
+        *,
+        tick: float = 0.05,
+        body_seconds: float = 10.0,
+        body_rate: float = 1024.0,
+        write_seconds: float = 60.0,
+    ) -> None:
+        self.body_seconds = body_seconds
+        self.body_rate = body_rate
+        self.write_seconds = write_seconds
+        self._tick_seconds = tick
         self._exchanges: set[Exchange] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -181,10 +216,25 @@ class Attendant:
         if self._timer is None:
             self._loop = asyncio.get_running_loop()
             self.time = self._loop.time()
-            self._timer = self._loop.call_later(TICK, self._tick)
+            self._timer = self._loop.call_later(self._tick_seconds, self._tick)
 
     def leave(self, exchange: Exchange) -> None:
         self._exchanges.discard(exchange)
+
+    def cut(self) -> None:
+        """End all exchanges from the gateway's side."""
+        for exchange in tuple(self._exchanges):
+            exchange.cut()
+
+    def abandon(self) -> None:
+        """End all exchanges without a word."""
+        for exchange in tuple(self._exchanges):
+            exchange.abandon()
+
+    async def over(self) -> None:
+        """Wait until no exchange is left."""
+        while self._exchanges:
+            await next(iter(self._exchanges)).over()
 
     def _tick(self) -> None:
         assert self._loop is not None
@@ -194,4 +244,4 @@ class Attendant:
         self.time = now = self._loop.time()
         for exchange in tuple(self._exchanges):
             exchange.look(now)
-        self._timer = self._loop.call_later(TICK, self._tick)
+        self._timer = self._loop.call_later(self._tick_seconds, self._tick)

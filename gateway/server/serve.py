@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import socket
 import sys
 import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,24 +29,47 @@ if TYPE_CHECKING:
 
 #: ``EX_CONFIG`` of sysexits.h: the configuration is refused.
 EX_CONFIG = 78
-#: Seconds that streams under way get to end after a SIGTERM; an endless one would block it for ever.
-DRAIN_SECONDS = 30
+#: Seconds that a worker may take beyond the drain time to close what it holds, before it is killed.
+CLOSING_SECONDS = 10
 #: A request's head must be whole within so many milliseconds; a connection that asks nothing is closed after it too.
 HEAD_MS = 10_000
 
 
 def serve(settings: Settings) -> int:
-    """Run until a signal ends it. The exit status: 0, 1 where the port is taken, 78 on a bad configuration."""
-    refused = _rehearse(settings)
-    if refused:
-        return refused
+    """Run until a signal ends it. The exit status: 0, 1 where it cannot run here, 78 on a bad configuration."""
     if (problem := _port_problem(settings.host, settings.port)) is not None:
         print(problem, file=sys.stderr)
         return 1
-    if settings.workers > 1:
-        # Must be set before the metrics library is imported; workers share it.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="llm-relay-metrics-")
-    server = Granian(
+    refused = _rehearse(settings)
+    if refused:
+        return refused
+    with ExitStack() as stack:
+        try:
+            runtime = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-relay-")))
+        except OSError as error:
+            if settings.workers > 1:
+                print(f"several workers need a folder for temporary files: {error}", file=sys.stderr)
+                return 1
+            runtime = None
+        if settings.workers > 1 and runtime is not None:
+            # Must be set before the metrics library is imported.
+            (runtime / "metrics").mkdir()
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(runtime / "metrics")
+        return _run(replace(settings, runtime=runtime))
+
+
+class _Server(Granian):  # type: ignore[misc, valid-type]
+    """Hands a second signal on to the workers: whoever sends it does not want to wait."""
+
+    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        if self.interrupt_signal:
+            for worker in self.wrks:
+                worker.terminate()
+        super().signal_handler_interrupt(*args, **kwargs)
+
+
+def _run(settings: Settings) -> int:
+    server = _Server(
         "gateway.server.app:build",
         address=settings.host,
         port=settings.port,
@@ -57,7 +83,7 @@ def serve(settings: Settings) -> int:
         backlog=2048,
         # Counts idle connections too, so it is no limit of requests; the application has one.
         backpressure=1 << 20,
-        workers_kill_timeout=DRAIN_SECONDS,
+        workers_kill_timeout=math.ceil(settings.drain) + CLOSING_SECONDS,
         respawn_failed_workers=True,
         respawn_interval=0.5,
         log_level=LogLevels.warning,
@@ -70,10 +96,13 @@ def _worker(settings: Settings) -> Any:
     """The application of one worker; runs in the worker's process."""
     from gateway import logs
     from gateway.server.app import build
+    from gateway.server.lifetime import Lifetime
     from gateway.server.services import Services
 
     logs.configure(settings.log_format)
-    app = build(Services(settings))
+    services = Services(settings)
+    app = build(services)
+    app.on_startup.append(Lifetime(services.attendant, settings.drain).begin)
     # What is here now stays: the collector need not look at it again, and what a request makes has no cycles.
     gc.collect()
     gc.freeze()

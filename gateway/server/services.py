@@ -42,6 +42,7 @@ class Services:
             refused=self.metrics.refused,
             check=partial(objections, settings),
             polling=settings.polling,
+            kept=settings.runtime / "last-good" if settings.runtime is not None else None,
         )
         self.holder: Holder = self.reloader.load()
         self.store = Store(settings.data / FILE if settings.data is not None else None)
@@ -70,6 +71,7 @@ class Services:
 
     async def stop(self) -> None:
         """Leave nothing behind: what was accounted is on disk, connections are closed."""
+        await self.attendant.over()
         self.reloader.stop()
         if self._watching is not None:
             await self._watching

@@ -21,6 +21,10 @@ class Settings:
     log_format: str = "json"
     #: Watch by polling only, for file systems that send no events.
     polling: bool = False
+    #: Seconds that requests under way get to end at a shutdown.
+    drain: float = 30.0
+    #: A folder for what the workers of one run share beside ``data``; None where there can be none.
+    runtime: Path | None = None
 
     @property
     def loopback(self) -> bool:

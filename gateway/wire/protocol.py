@@ -31,6 +31,8 @@ class Progress(msgspec.Struct):
     complete: bool = False
     finish: FinishReason | None = None
     failure: Failure | None = None
+    #: What is wrong with the stream right after the events that were passed on last: the end, and no good one.
+    broken: UpstreamError | None = None
     usage: Usage = Usage()
     #: The provider's name for the model that answered.
     model: str | None = None
@@ -58,11 +60,15 @@ class Decoder(Protocol):
         """The events that ``chunk`` completes.
 
         Raises UpstreamInvalidResponse on an event that is not of this wire, UpstreamResponseTooLarge on one over
-        :data:`MAX_EVENT_BYTES`. A :class:`~gateway.chat.Failure` event ends the stream.
+        :data:`MAX_EVENT_BYTES`. Where good events of the same chunk come before it, they are returned, and
+        :attr:`Progress.broken` holds the error: what a client gets does not depend on how the bytes were cut. A
+        :class:`~gateway.chat.Failure` event ends the stream.
         """
 
     def close(self) -> list[Event]:
-        """The provider closed: what was still held back. Raises UpstreamTruncated if the terminator is missing."""
+        """The provider closed: what was still held back. Raises UpstreamTruncated if the terminator is missing, and
+        :attr:`Progress.broken` if there is one.
+        """
 
 
 class Watch(Protocol):
@@ -74,7 +80,7 @@ class Watch(Protocol):
         """The bytes that may go to the client now: everything up to the last complete event. Raises as Decoder."""
 
     def close(self) -> bytes:
-        """What is left, with a missing formality mended. Raises UpstreamTruncated if the terminator is missing."""
+        """What is left, with a missing formality mended. Raises as Decoder."""
 
 
 class Encoder(Protocol):

@@ -99,9 +99,6 @@ class Process:
             time.sleep(0.002)
         raise BenchError(f"{self._command[0]} was not ready within {READY_WITHIN:g} s:\n{self._output()}")
 
-    def _output(self) -> str:
-        return self._log.read_text(errors="replace")[-4000:]
-
     def cpu_seconds(self) -> float:
         """User and system time of the process and all its living descendants so far."""
         return sum(_cpu_seconds(pid) for pid in self._tree())
@@ -109,6 +106,9 @@ class Process:
     def resident(self) -> Resident:
         sizes = [_resident_kib(pid) for pid in self._tree()]
         return Resident(total_mib=sum(sizes) / 1024, largest_mib=max(sizes) / 1024)
+
+    def _output(self) -> str:
+        return self._log.read_text(errors="replace")[-4000:]
 
     def _tree(self) -> list[int]:
         children: dict[int, list[int]] = {}

@@ -33,18 +33,18 @@ class Decoder:
         """The events of the lines that ``chunk`` completes."""
         events: list[Event] = []
         progress = self.progress
-        committed = progress.content
         for raw in self._splitter.feed(chunk):
             if progress.complete or progress.failure is not None:
                 break
             try:
                 self._read(decode(raw), events)
-            except UpstreamInvalidResponse:
+            except UpstreamInvalidResponse as error:
                 if raw.isspace():
                     continue
-                # The events of this chunk are lost with it, so they commit nobody.
-                progress.content = committed
-                raise
+                if not events:
+                    raise
+                progress.broken = error
+                break
         return events
 
     def close(self) -> list[Event]:
@@ -103,19 +103,19 @@ class Watch:
         progress = self.progress
         if progress.failure is not None:
             return b""
-        committed = progress.content
         lines = self._splitter.feed(chunk)
         for position, raw in enumerate(lines):
             if progress.complete:
                 break
             try:
                 line = decode(raw)
-            except UpstreamInvalidResponse:
+            except UpstreamInvalidResponse as error:
                 if raw.isspace():
                     continue
-                # The lines of this chunk are lost with it, so they commit nobody.
-                progress.content = committed
-                raise
+                if not position:
+                    raise
+                progress.broken = error
+                return b"".join(lines[:position])
             if line.error:
                 progress.failure = line.failure()
                 return b"".join(lines[:position])
@@ -158,6 +158,8 @@ def _finish(progress: Progress, line: Line) -> FinishReason:
 
 
 def _ensure_ended(progress: Progress) -> None:
+    if progress.broken is not None:
+        raise progress.broken
     if not progress.complete and progress.failure is None:
         raise UpstreamTruncated(_TRUNCATED)
 

@@ -193,7 +193,8 @@ def usage_of(value: Any, x_groq: Any = None) -> Usage:
         value = x_groq.get("usage")
     if type(value) is not dict:
         return _UNKNOWN
-    prompt, output, total = (_count(value.get(key)) for key in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    prompt, output = _count(value.get("prompt_tokens")), _count(value.get("completion_tokens"))
+    total = _count(value.get("total_tokens"))
     cache_read = _first(value, "prompt_tokens_details", "cached_tokens", _CACHE_READ)
     cache_write = _first(value, "prompt_tokens_details", "cache_write_tokens", ("cache_creation_input_tokens",))
     reasoning = _first(value, "completion_tokens_details", "reasoning_tokens", ("reasoning_tokens",))

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.chat import Audio, ChatRequest, Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from gateway.errors import BadRequest
+from gateway.wire.forward import forward
 from gateway.wire.protocol import Target
 
 PATH = "/chat/completions"
@@ -15,9 +16,7 @@ PATH = "/chat/completions"
 _json = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
-# Fields that other gateways read and that providers must not: they name callbacks and policies, or tag the request.
-_DROPPED = frozenset({"metadata", "guardrails", "callbacks", "success_callback", "failure_callback"})
-_DROPPED_PREFIX = "litellm_"
+_USAGE = msgspec.Raw(b'{"include_usage":true}')
 
 # OpenAI's reasoning models refuse max_tokens ("Use 'max_completion_tokens' instead") and sampling parameters; others
 # of this wire may not know max_completion_tokens.
@@ -56,33 +55,23 @@ def encode_request(request: ChatRequest, target: Target) -> tuple[str, bytes]:
 
 
 def _same(request: ChatRequest, target: Target) -> bytes:
-    """The client's own fields as they were written, in order; only what the provider must see otherwise differs."""
-    fields = request.fields
-    renames_limit = _is_openai_reasoning(target.model)
-    pieces: list[bytes | msgspec.Raw] = []
-    for name, raw in fields.items():
-        if name == "model":
-            pieces += (b',"model":', _json(target.model))
-        elif name in _DROPPED or name.startswith(_DROPPED_PREFIX):
-            continue
-        elif name == "max_tokens" and renames_limit:
-            if "max_completion_tokens" not in fields:
-                pieces += (b',"max_completion_tokens":', raw)
-        elif name == "stream_options" and request.stream:
-            if target.stream_usage:
-                pieces += (b',"stream_options":', _with_usage(raw))
-        else:
-            pieces += (b",", _json(name), b":", raw)
-    if request.stream and target.stream_usage and "stream_options" not in fields:
-        pieces.append(b',"stream_options":{"include_usage":true}')
-    # The first comma is none.
-    return b"{" + b"".join(pieces)[1:] + b"}"
+    """The client's own fields; beside the model only what the provider must see otherwise differs."""
+    fields = request.fields.copy()
+    if "max_tokens" in fields and _is_openai_reasoning(target.model):
+        fields.setdefault("max_completion_tokens", fields.pop("max_tokens"))
+    if request.stream and target.stream_usage:
+        fields["stream_options"] = _with_usage(fields.get("stream_options"))
+    elif request.stream:
+        fields.pop("stream_options", None)
+    return forward(fields, target.model)
 
 
-def _with_usage(raw: msgspec.Raw) -> bytes | msgspec.Raw:
+def _with_usage(raw: msgspec.Raw | None) -> msgspec.Raw:
     """A client's stream options, with the usage that the gateway's own account needs."""
-    options = _decode(raw) or {}
-    return raw if options.get("include_usage") else _json({**options, "include_usage": True})
+    options = None if raw is None else _decode(raw)
+    if raw is None or not options:
+        return _USAGE
+    return raw if options.get("include_usage") else msgspec.Raw(_json({**options, "include_usage": True}))
 
 
 # --- from the hub -----------------------------------------------------------------------------------------------------

@@ -139,10 +139,12 @@ class Watch(_Reader):
         if chunk is DONE:
             self._done()
             return True
+        if chunk.error:
+            self._usage(chunk)
+            self._failed(chunk)
+            return False
         if (chunk.usage or chunk.x_groq) and not self._account(chunk):
             return False
-        if chunk.error:
-            return self._failed(chunk) is None
         for choice in chunk.choices or ():
             delta = choice.delta
             if delta is not None and (delta.content or delta.says_something()):

@@ -105,7 +105,7 @@ def test_a_provider_that_knows_no_stream_options_gets_none(options: str) -> None
 @pytest.mark.parametrize("model", ["o1", "o3-mini", "o4-mini", "gpt-5", "gpt-5-nano", "gpt-5.4-2026-03-05"])
 def test_openais_reasoning_models_know_only_the_new_limit(model: str) -> None:
     assert same(f'{{"max_tokens":5,"model":"x",{MESSAGES}}}', Target(model)) == (
-        f'{{"max_completion_tokens":5,"model":"{model}",{MESSAGES}}}'
+        f'{{"model":"{model}",{MESSAGES},"max_completion_tokens":5}}'
     )
     assert same(f'{{"max_tokens":5,"model":"x",{MESSAGES},"max_completion_tokens":7}}', Target(model)) == (
         f'{{"model":"{model}",{MESSAGES},"max_completion_tokens":7}}'

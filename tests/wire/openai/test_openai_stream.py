@@ -242,6 +242,9 @@ def test_an_error_after_the_finish_keeps_the_usage_that_came_with_it() -> None:
     error = chunk({"content": ""}, error={"code": 400, "message": "Token limit reached"}, usage=USAGE)
     assert decode(text("a", "length"), error, DONE)[1].usage == Usage(3, 2)
     assert watch(text("a", "length"), error, DONE)[1].usage == Usage(3, 2)
+    bare = event({"choices": [], "error": {"message": "m"}, "usage": USAGE})
+    progress = watch(text("a", "length"), bare, DONE, usage=False)[1]
+    assert (progress.failure, progress.usage) == (Failure("m"), Usage(3, 2))
 
 
 def test_nothing_is_wrong_after_the_terminator() -> None:

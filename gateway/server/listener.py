@@ -1,0 +1,38 @@
+"""The worker's listening socket, which the server opens and keeps to itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from contextlib import suppress
+
+#: Seconds after which the kernel gives up a client that acknowledges nothing, or has no room for anything.
+SILENT_SECONDS = 60
+#: Seconds between two looks for a socket that is not open yet.
+_AGAIN = 0.05
+
+
+def drop_silent_clients(port: int, seconds: int = SILENT_SECONDS) -> None:
+    """Have the kernel close connections to ``port`` whose client takes nothing for ``seconds`` (RFC 5482).
+
+    The server itself would wait for such clients for ever. What is set on the listening socket holds for the
+    connections that it accepts; it opens only after the application has started, so it is looked for until it is
+    there. Does nothing where the system has no such option. On the event loop.
+    """
+    if sys.platform == "linux" and not _limit(port, seconds):
+        asyncio.get_running_loop().call_later(_AGAIN, drop_silent_clients, port, seconds)
+
+
+def _limit(port: int, seconds: int) -> bool:
+    """Set the option on this process's listening sockets on ``port``; whether there was one."""
+    found = False
+    for descriptor in os.listdir("/proc/self/fd"):
+        # Most are no sockets, and one may be closed meanwhile.
+        with suppress(OSError), socket.fromfd(int(descriptor), socket.AF_INET, socket.SOCK_STREAM) as it:
+            tcp = it.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) == socket.IPPROTO_TCP
+            if tcp and it.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and it.getsockname()[1] == port:
+                it.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
+                found = True
+    return found
