@@ -123,7 +123,12 @@ class Decider:
         designator, entry = policy.router.designator, state.entry
         model = designator.model
         entry.designator = model.id
-        if not self.health.allow(model.id, designator.timeout):
+        resting = self.health.cooling()
+        if (
+            model.id in resting
+            or model.provider.name in resting
+            or not self.health.allow(model.id, designator.timeout)
+        ):
             entry.designator_outcome = "open"
             return policy.fall_back(ask, "fallback_open")
         began = time.perf_counter()
@@ -135,6 +140,8 @@ class Decider:
             decision = policy.fall_back(ask, "fallback_invalid")
         except UpstreamError as error:
             self.metrics.upstream_error(model.provider.name, error.code)
+            # The model alone rests: its provider's limits are per model, and the candidates still have theirs.
+            self.health.note(model.id, error)
             decision = policy.fall_back(ask, "fallback_error")
         else:
             entry.designator_input, entry.designator_output = answer.usage.input, answer.usage.output

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from gateway.call import Call, Sink, State
-from gateway.chat import Answer, Event, ToolCall
+from gateway.chat import Answer, ToolCall
 from gateway.config.model import Model, Router
 from gateway.decider import Decider
 from gateway.errors import (
+    BadRequest,
     NoCandidate,
     RelayError,
     UpstreamError,
@@ -24,8 +25,7 @@ from gateway.errors import (
     UpstreamInvalidResponse,
     UpstreamRateLimited,
     UpstreamRejected,
-    UpstreamTimeout,
-    UpstreamTruncated,
+    UpstreamResponseTooLarge,
 )
 from gateway.generation import Headers
 from gateway.ledger import Entry
@@ -34,7 +34,8 @@ from gateway.routing.health import Health
 from gateway.sessions import Sessions
 from gateway.upstream import Reply, Upstream
 from gateway.wire import WIRES
-from gateway.wire.protocol import Decoder, Encoder, Progress, Watch, Wire
+from gateway.wire.protocol import MAX_EVENT_BYTES, Progress, Watch, Wire
+from gateway.wire.translated import Translated
 
 #: The most bytes of an answer that is not streamed.
 MAX_ANSWER = 32 << 20
@@ -115,7 +116,7 @@ class Relay:
             return
         model = found
         if model.provider.name in self.health.cooling():
-            raise self._cooling((model.provider.name,))
+            raise self._cooling((model,))
         await self._attempt(call, sink, state, model)
 
     async def _route(self, call: Call, sink: Sink, state: State, router: Router) -> None:
@@ -123,7 +124,8 @@ class Relay:
         try:
             decision = await self.decider.decide(call, policy, state)
         except NoCandidate:
-            raise self._cooling(tuple(candidate.model.provider.name for candidate in router.candidates)) from None
+            raise self._cooling([candidate.model for candidate in router.candidates]) from None
+        failed: UpstreamError | None = None
         while True:
             state.decision = decision
             state.entry.decision = decision.reason
@@ -134,15 +136,21 @@ class Relay:
                 if following is None:
                     raise
                 state.entry.failover_from = decision.candidate.id
-                decision = following
+                decision, failed = following, error
+            except BadRequest:
+                # Its wire cannot say what is asked, which the client need not know: the first candidate's could.
+                if failed is None:
+                    raise
+                raise failed from None
             else:
                 break
         if decision.reason == "failover":
             self.decider.moved(decision, router, state)
 
-    def _cooling(self, providers: tuple[str, ...]) -> RelayError:
+    def _cooling(self, models: Sequence[Model]) -> RelayError:
         """Every candidate is cooling down: the answer that says when to come again."""
-        wait = min(self.health.remaining(provider) for provider in providers)
+        waits = [max(self.health.remaining(model.provider.name), self.health.remaining(model.id)) for model in models]
+        wait = min((wait for wait in waits if wait), default=0.0)
         return UpstreamRateLimited("every candidate is cooling down after a rate limit", retry_after=wait)
 
     # --- send -------------------------------------------------------------------------------------------------------
@@ -238,31 +246,32 @@ class Relay:
     ) -> None:
         if reply.content_type not in wire.stream_types:
             raise UpstreamInvalidResponse(f"{model.provider.name}: not a stream of its wire")
-        machine: Watch | _Translated
+        machine: Watch
         if same:
             machine = wire.watch(call.request)
         else:
             encoder = call.dialect.encoder(call.request, model.id, call.request_id, state.entry.time)
-            machine = _Translated(wire.decoder(), encoder)
+            machine = Translated(wire.decoder(), encoder)
         progress = machine.progress
         held: list[bytes] = []
-        writes = 0
+        size = writes = 0
         kept = False
         try:
             while True:
                 chunk = await reply.chunk()
                 out = machine.feed(chunk) if chunk else machine.close()
+                begun = progress.content or progress.finish is not None
                 if progress.fresh:
                     progress.fresh = False
-                    reply.progress()
-                if progress.failure is not None:
-                    if sink.started and out:
-                        await sink.write(out)
-                    raise UpstreamFailed(f"{model.provider.name}: {progress.failure.message}")
-                if not sink.started:
+                    if begun:
+                        reply.progress()
+                if not begun:
                     held.append(out)
-                    if not (progress.content or progress.finish or progress.complete):
-                        continue
+                    size += len(out)
+                    if size > MAX_EVENT_BYTES:
+                        raise UpstreamResponseTooLarge(f"{model.provider.name}: too much comes before the answer")
+                    out = b""
+                elif not sink.started:
                     state.upstream_seconds += time.perf_counter() - began
                     state.entry.ttft_ms = (time.perf_counter() - call.started) * 1000
                     headers = self._headers(call, state)
@@ -270,7 +279,7 @@ class Relay:
                         headers += _returned(wire, reply)
                     headers.append((b"content-type", call.dialect.stream_type))
                     await sink.start(200, headers)
-                    out = b"".join(held)
+                    out = b"".join((*held, out))
                     held.clear()
                 if progress.tool_call_id is not None and not kept:
                     kept = True
@@ -280,16 +289,18 @@ class Relay:
                     writes += 1
                     if writes % WRITES_PER_TURN == 0:
                         await asyncio.sleep(0)
+                if progress.failure is not None:
+                    raise UpstreamFailed(f"{model.provider.name}: {progress.failure.message}")
+                if progress.broken is not None:
+                    raise progress.broken
                 if not chunk:
                     break
                 if progress.complete:
                     reply.hurry(TAIL_SECONDS)
-        except (UpstreamTimeout, UpstreamTruncated):
+        except UpstreamError:
             # All is here but the end of the HTTP message: the client misses nothing.
-            if not progress.complete or not sink.started:
+            if not progress.complete:
                 raise
-            if tail := machine.close():
-                await sink.write(tail)
         finally:
             self._learn(state, progress)
         entry = state.entry
@@ -345,31 +356,6 @@ class Relay:
         entry.input, entry.output = usage.input, usage.output
         entry.cache_read, entry.cache_write = usage.cache_read, usage.cache_write
         entry.reasoning = usage.reasoning
-
-
-class _Translated:
-    """A decoder and an encoder, mouth to ear: what a Watch is where both ends speak one wire."""
-
-    __slots__ = ("_closed", "_decoder", "_encoder", "progress")
-
-    def __init__(self, decoder: Decoder, encoder: Encoder) -> None:
-        self._decoder = decoder
-        self._encoder = encoder
-        self._closed = False
-        self.progress = decoder.progress
-
-    def feed(self, chunk: bytes) -> bytes:
-        return self._encode(self._decoder.feed(chunk))
-
-    def close(self) -> bytes:
-        return self._encode(self._decoder.close())
-
-    def _encode(self, events: list[Event]) -> bytes:
-        out = b"".join(map(self._encoder.encode, events))
-        if self.progress.complete and not self._closed and self.progress.failure is None:
-            self._closed = True
-            out += self._encoder.close()
-        return out
 
 
 def error_headers(error: RelayError) -> Headers:

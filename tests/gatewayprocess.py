@@ -103,6 +103,35 @@ class Gateway:
 
     async def start(self) -> None:
         """Start it, and wait until it is ready."""
+        await self._spawn()
+        assert self._process is not None
+        assert self._reading is not None
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                if self._process.returncode is not None:
+                    await self._reading
+                    raise AssertionError(f"exit {self._process.returncode}:\n{self.output}")
+                try:
+                    if (await self.client.get("/readyz")).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    await asyncio.sleep(0.02)
+
+    async def run(self) -> int:
+        """Start it where it will end by itself; the exit status."""
+        await self._spawn()
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """The exit status, once it has ended."""
+        assert self._process is not None
+        assert self._reading is not None
+        async with asyncio.timeout(PATIENCE):
+            status = await self._process.wait()
+            await self._reading
+        return status
+
+    async def _spawn(self) -> None:
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.data.parent), **self._environ}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -117,27 +146,17 @@ class Gateway:
             start_new_session=True,
         )
         self._reading = asyncio.create_task(self._read())
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                if self._process.returncode is not None:
-                    await self._reading
-                    raise AssertionError(f"exit {self._process.returncode}:\n" + "".join(self._lines))
-                try:
-                    if (await self.client.get("/readyz")).status_code == 200:
-                        return
-                except httpx.TransportError:
-                    await asyncio.sleep(0.02)
 
     async def stop(self, number: int = signal.SIGTERM) -> int:
         """End it with a signal; the exit status."""
+        self.send(number)
+        return await self.ended()
+
+    def send(self, number: int) -> None:
+        """Send a signal to the parent process, unless it has ended."""
         assert self._process is not None
-        assert self._reading is not None
         if self._process.returncode is None:
             self._process.send_signal(number)
-        async with asyncio.timeout(PATIENCE):
-            status = await self._process.wait()
-        await self._reading
-        return status
 
     @property
     def pid(self) -> int:

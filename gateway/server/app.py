@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import Any
 
 from litestar import Litestar, Request, Response
@@ -27,7 +26,7 @@ def build(services: Services) -> Litestar:
             *listings.routes(services),
             *operations.routes(services),
         ],
-        on_startup=[services.start, partial(drop_silent_clients, services.settings.port)],
+        on_startup=[services.start, lambda: drop_silent_clients(services.settings.port)],
         on_shutdown=[services.stop],
         exception_handlers={HTTPException: _http_error, Exception: _defect},
         openapi_config=None,

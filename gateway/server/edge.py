@@ -19,7 +19,7 @@ from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Scope, Send
 
-from gateway.config.model import Client
+from gateway.config.model import Client, Snapshot
 from gateway.errors import (
     BadRequest,
     Forbidden,
@@ -199,33 +199,46 @@ def _admit(services: Services, exchange: Exchange, access: Access, request_id: s
 
 def _check_host(services: Services, generation: Generation, scope: HTTPScope, head: dict[bytes, bytes]) -> None:
     """Refuse what a browser can be tricked into sending: a foreign Host (DNS rebinding) or a foreign Origin."""
-    host = head.get(b"host")
     snapshot = generation.snapshot
-    if not host:
-        # The server shows a Host that was not sent as an empty one, and HTTP/1.0 as "1". Browsers always send one.
-        if scope["http_version"] not in ("1", "1.0"):
-            raise BadRequest("missing_host", "the request has no Host header")
-        name = ""
-    else:
-        match = _HOST.match(host.decode("latin-1"))
+    host = head.get(b"host", b"").decode("latin-1").lower()
+    name = ""
+    if host:
+        match = _HOST.match(host)
         if match is None:
             raise BadRequest("invalid_host", "the request's Host header is malformed")
-        name = match[1].lower()
+        name = match[1]
+    elif scope["http_version"] not in ("1", "1.0"):
+        # The server shows a Host that was not sent as an empty one, and HTTP/1.0 as "1". Browsers always send one.
+        raise BadRequest("missing_host", "the request has no Host header")
     # Where everybody may ask, only the names that this machine calls itself by are its own: a page on the web can
-    # point a name of its own at a loopback address. With keys, or an operator's word, any name will do.
+    # point a name of its own at a loopback address. With keys, or an operator's word, any name will do; and so will
+    # an address always, since nobody can point it elsewhere: probes of a cluster have no name to call.
     restricted = snapshot.allowed_hosts or (services.settings.loopback and not snapshot.clients)
-    if name and restricted and name not in _LOOPBACK and name not in snapshot.allowed_hosts:
+    if name and restricted and not _is_own(name, snapshot) and not _is_address(name):
         raise Misdirected("this gateway does not answer for that host; see allowed_hosts")
     origin = head.get(b"origin")
     if origin is not None:
-        try:
-            parts = urlsplit(origin.decode("latin-1"))
-        except ValueError:
-            parts = urlsplit("")
-        theirs = (parts.hostname or "").lower()
-        same = name != "" and parts.netloc.lower() == (host or b"").decode("latin-1").lower()
-        if not same and theirs not in _LOOPBACK and theirs not in snapshot.allowed_hosts:
+        netloc, theirs = _origin(origin)
+        if (not host or netloc != host) and not _is_own(theirs, snapshot):
             raise Forbidden("origin_not_allowed", "requests from that origin are not answered; see allowed_hosts")
+
+
+def _is_own(name: str, snapshot: Snapshot) -> bool:
+    return name in _LOOPBACK or name in snapshot.allowed_hosts
+
+
+def _is_address(name: str) -> bool:
+    # A name that ends in a number is an IPv4 address or nothing (URL standard, section 3.5).
+    return name[0] == "[" or name.rpartition(".")[2].isdigit()
+
+
+def _origin(origin: bytes) -> tuple[str, str]:
+    """Host with port, and host, of an ``Origin`` header; empty where it has none (``null``)."""
+    try:
+        parts = urlsplit(origin.decode("latin-1").lower())
+        return parts.netloc, parts.hostname or ""
+    except ValueError:
+        return "", ""
 
 
 def _check_operator(generation: Generation, scope: HTTPScope, head: dict[bytes, bytes]) -> None:

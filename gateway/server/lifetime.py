@@ -12,6 +12,7 @@ import os
 import signal
 
 from gateway.server.exchange import Attendant
+from gateway.server.listener import hang_up
 
 log = logging.getLogger("llm_relay.server")
 
@@ -22,12 +23,14 @@ _PARENT_SECONDS = 1.0
 
 
 class Lifetime:
-    """Of one worker, made in its process. Exchanges get ``drain`` seconds to end after a SIGTERM; a second one cuts
-    them at once.
+    """Of one worker, made in its process; ``port`` is where it listens.
+
+    Exchanges get ``drain`` seconds to end after a SIGTERM, a second one cuts them at once.
     """
 
-    def __init__(self, attendant: Attendant, drain: float) -> None:
+    def __init__(self, attendant: Attendant, *, port: int, drain: float) -> None:
         self._attendant = attendant
+        self._port = port
         self._drain = drain
         self._parent = os.getppid()
         self._ending = False
@@ -58,4 +61,9 @@ class Lifetime:
         if under_way := len(self._attendant):
             log.warning("shutting down: %d requests are cut", under_way)
             self._attendant.cut()
-            asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self._attendant.abandon)
+        asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self._hang_up)
+
+    def _hang_up(self) -> None:
+        # A client that takes nothing would keep the server waiting with what it was sent last.
+        self._attendant.abandon()
+        hang_up(self._port)

@@ -1,4 +1,4 @@
-"""The worker's listening socket, which the server opens and keeps to itself."""
+"""The sockets of a worker, which the server opens and keeps to itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 
 #: Seconds after which the kernel gives up a client that acknowledges nothing, or has no room for anything.
@@ -28,11 +29,25 @@ def drop_silent_clients(port: int, seconds: int = SILENT_SECONDS) -> None:
 def _limit(port: int, seconds: int) -> bool:
     """Set the option on this process's listening sockets on ``port``; whether there was one."""
     found = False
+    for it in _sockets(port, listening=True):
+        it.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
+        found = True
+    return found
+
+
+def hang_up(port: int) -> None:
+    """Close every connection to ``port``, whatever its client has still to take. Does nothing but on Linux."""
+    if sys.platform == "linux":
+        for it in _sockets(port, listening=False):
+            it.shutdown(socket.SHUT_RDWR)
+
+
+def _sockets(port: int, *, listening: bool) -> Iterator[socket.socket]:
+    """This process's TCP sockets on its own side's ``port``: those that listen, or those that are connected."""
     for descriptor in os.listdir("/proc/self/fd"):
         # Most are no sockets, and one may be closed meanwhile.
         with suppress(OSError), socket.fromfd(int(descriptor), socket.AF_INET, socket.SOCK_STREAM) as it:
             tcp = it.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) == socket.IPPROTO_TCP
-            if tcp and it.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and it.getsockname()[1] == port:
-                it.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
-                found = True
-    return found
+            accepts = bool(it.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+            if tcp and accepts is listening and it.getsockname()[1] == port:
+                yield it

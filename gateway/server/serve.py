@@ -102,7 +102,7 @@ def _worker(settings: Settings) -> Any:
     logs.configure(settings.log_format)
     services = Services(settings)
     app = build(services)
-    app.on_startup.append(Lifetime(services.attendant, settings.drain).begin)
+    app.on_startup.append(Lifetime(services.attendant, port=settings.port, drain=settings.drain).begin)
     # What is here now stays: the collector need not look at it again, and what a request makes has no cycles.
     gc.collect()
     gc.freeze()

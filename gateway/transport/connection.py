@@ -159,6 +159,7 @@ class Connection(asyncio.Protocol):
     """One connection: parses answers, holds back a fast peer, and tells its owner when it is free or lost."""
 
     __slots__ = (
+        "_body",
         "_complete",
         "_exchange",
         "_fault",
@@ -175,10 +176,15 @@ class Connection(asyncio.Protocol):
         "end_by",
         "idle_since",
         "loop",
+        "on_body",
         "route",
     )
 
     def __init__(self, route: Route, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        #: The body in the data that is being parsed. The parser appends to it without any of our code: a stream has
+        #: many small pieces, one for each event.
+        self._body: list[bytes] = []
+        self.on_body = self._body.append
         self.route = route
         self.loop = loop
         #: When whoever waits now gives up, in ``loop.time()``; the owner calls :meth:`expire` then.
@@ -261,7 +267,7 @@ class Connection(asyncio.Protocol):
             # Nobody asked. Whatever it is, the next request must not take it for its answer.
             self.drop()
             return
-        size, status = exchange.size, exchange.status
+        status = exchange.status
         self._quiet += len(data)
         try:
             self._parser.feed_data(data)
@@ -270,12 +276,19 @@ class Connection(asyncio.Protocol):
                 self._reusable = False
             elif self._fault is None:
                 self._fault = "not an HTTP/1.1 answer"
+        body = self._body
+        if body:
+            exchange.feed(body[0] if len(body) == 1 else b"".join(body))
+            body.clear()
+            self._quiet = 0
+            grown = True
+        else:
+            grown = False
         if self._fault is not None:
             self._fail(BrokenMessage(self._fault))
         elif self._complete:
             self._settle(exchange)
-        elif exchange.size > size:
-            self._quiet = 0
+        elif grown:
             exchange.wake()
             if exchange.size > HIGH_WATER_BYTES and not self._paused and self._stream is not None:
                 self._paused = True
@@ -319,10 +332,6 @@ class Connection(asyncio.Protocol):
             # What comes now are trailers: read, bounded by _quiet, and forgotten.
             self._headers = []
             self._complete = self._is_head
-
-    def on_body(self, data: bytes) -> None:
-        if self._exchange is not None and not self._complete:
-            self._exchange.feed(data)
 
     def on_message_complete(self) -> None:
         if self._interim:

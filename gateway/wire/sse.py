@@ -28,6 +28,11 @@ class Splitter:
         # The last event ended with a CR; a LF that comes first in the next chunk belongs to it.
         self._swallow = False
 
+    @property
+    def between_events(self) -> bool:
+        """Whether the next byte begins an event."""
+        return not self._rest and not self._swallow
+
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that ``chunk`` completes. Raises UpstreamResponseTooLarge on an event over the limit."""
         buffer = self._rest + chunk if self._rest else chunk

@@ -142,6 +142,8 @@ class _Reader:
         return self.progress.complete or self.progress.failure is not None
 
     def _check_end(self) -> None:
+        if self.progress.broken is not None:
+            raise self.progress.broken
         if not self._is_over():
             raise UpstreamTruncated("the provider's answer ended before its message_stop")
 
@@ -170,13 +172,18 @@ class Watch(_Reader):
         if progress.failure is not None:
             return b""
         passed: list[bytes] = []
-        for event in self._splitter.feed(chunk):
-            if progress.content and event.startswith(_DELTA_HEAD) and _is_delta(event[len(_DELTA_HEAD) :]):
-                # Once content flows a delta holds nothing to note.
-                progress.fresh = True
-            elif not self._pass(event):
-                break
-            passed.append(event)
+        try:
+            for event in self._splitter.feed(chunk):
+                if progress.content and event.startswith(_DELTA_HEAD) and _is_delta(event[len(_DELTA_HEAD) :]):
+                    # Once content flows a delta holds nothing to note.
+                    progress.fresh = True
+                elif not self._pass(event):
+                    break
+                passed.append(event)
+        except UpstreamInvalidResponse as error:
+            if not passed:
+                raise
+            progress.broken = error
         return b"".join(passed)
 
     def _pass(self, event: bytes) -> bool:
@@ -221,12 +228,17 @@ class Decoder(_Reader):
         into: list[Event] = []
         if self._is_over():
             return into
-        for raw in self._splitter.feed(chunk):
-            data = sse.data(raw)
-            if data and not data.isspace():
-                self._translate(self._read(data), into)
-                if self._is_over():
-                    break
+        try:
+            for raw in self._splitter.feed(chunk):
+                data = sse.data(raw)
+                if data and not data.isspace():
+                    self._translate(self._read(data), into)
+                    if self._is_over():
+                        break
+        except UpstreamInvalidResponse as error:
+            if not into:
+                raise
+            self.progress.broken = error
         return into
 
     def close(self) -> list[Event]:

@@ -7,7 +7,7 @@ structure is checked.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -102,6 +102,46 @@ DONE = Chunk()
 _chunk = msgspec.json.Decoder(Chunk).decode
 _anything = msgspec.json.Decoder().decode
 _NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _PlainDelta(msgspec.Struct, gc=False):
+    content: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _PlainChoice(msgspec.Struct, gc=False):
+    delta: _PlainDelta
+    finish_reason: None = None
+    error: None = None
+
+
+class _Plain(msgspec.Struct, gc=False):
+    choices: Annotated[list[_PlainChoice], msgspec.Meta(min_length=1)]
+    usage: None = None
+    error: None = None
+    x_groq: None = None
+
+
+_plain = msgspec.json.Decoder(_Plain).decode_lines
+
+
+def plain(stream: bytes) -> int:
+    """How many bytes at the beginning of a stream are whole events that bring some text, and nothing else.
+
+    These are nearly all there are, and are told here all at once. 0 is no verdict: each event must then be read.
+    """
+    if stream[:6] != b"data: ":
+        return 0
+    # What stops the answer, or comes after it, is not plain, and comes last.
+    last = stream.find(b'"finish_reason":"')
+    end = stream.rfind(b"\n\n", 0, last if last >= 0 else len(stream)) + 2
+    if end == 1:
+        return 0
+    whole = stream if end == len(stream) else stream[:end]
+    try:
+        _plain(whole[6:].replace(b"\n\ndata: ", b"\n"))
+    except _NOT_JSON:
+        return 0
+    return end
 
 
 def read(event: bytes) -> Chunk | None:

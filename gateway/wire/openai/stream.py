@@ -21,7 +21,7 @@ from gateway.errors import UpstreamInvalidResponse, UpstreamTruncated
 from gateway.wire import sse
 from gateway.wire.openai import told
 from gateway.wire.openai.calls import Calls
-from gateway.wire.openai.chunks import DONE, FAILED, Choice, Chunk, Delta, finish_reason, legacy_call, read, usage_of
+from gateway.wire.openai.chunks import DONE, FAILED, Choice, Chunk, Delta, finish_reason, legacy_call, plain, read, usage_of
 from gateway.wire.openai.content import said, thoughts
 from gateway.wire.protocol import Progress
 
@@ -110,10 +110,19 @@ class Watch(_Reader):
 
     def feed(self, chunk: bytes) -> bytes:
         """See :meth:`gateway.wire.protocol.Watch.feed`."""
-        events = self._splitter.feed(chunk)
+        progress, splitter = self.progress, self._splitter
+        ordinary = b""
+        if progress.content and splitter.between_events and not progress.complete and progress.failure is None:
+            end = plain(chunk)
+            if end:
+                progress.fresh = True
+                if end == len(chunk):
+                    return chunk
+                ordinary, chunk = chunk[:end], chunk[end:]
+        events = splitter.feed(chunk)
         if len(events) == 1:
-            return events[0] if self._passes(events[0]) else b""
-        return b"".join([event for event in events if self._passes(event)])
+            return ordinary + events[0] if self._passes(events[0]) else ordinary
+        return ordinary + b"".join([event for event in events if self._passes(event)])
 
     def close(self) -> bytes:
         """See :meth:`gateway.wire.protocol.Watch.close`."""

@@ -151,6 +151,15 @@ def test_a_broken_delta_is_found_also_after_content() -> None:
     assert raised(START + OPEN + text("Hi") + broken) == (UpstreamInvalidResponse, UpstreamInvalidResponse)
 
 
+def test_what_comes_before_a_bad_event_of_the_same_chunk_is_passed_on() -> None:
+    before = START + OPEN + text("Hi")
+    decoder, watched = WIRE.decoder(), WIRE.watch(REQUEST)
+    assert decoder.feed(before + b"data: nonsense\n\n" + text("more"))[-1] == TextDelta("Hi")
+    assert watched.feed(before + b"data: nonsense\n\n" + text("more")) == before
+    for machine in (decoder, watched):
+        assert isinstance(machine.progress.broken, UpstreamInvalidResponse)
+
+
 def test_a_terminator_alone_is_no_answer() -> None:
     assert raised(START + STOP) == (UpstreamInvalidResponse, UpstreamInvalidResponse)
     assert decode(START + ending())[0][-1] == Finish("stop")

@@ -234,16 +234,15 @@ def test_arguments_that_are_no_text(arguments: bytes) -> None:
         decode([stream])
 
 
-def test_content_that_is_lost_with_its_chunk_commits_nobody() -> None:
-    for machine in (Decoder(), WIRE.watch(REQUEST)):
+def test_what_comes_before_a_bad_line_of_the_same_chunk_is_passed_on() -> None:
+    decoder, watched = Decoder(), WIRE.watch(REQUEST)
+    assert decoder.feed(chat("a") + b"garbage\n" + DONE) == [Start(model="m"), TextDelta("a")]
+    assert watched.feed(chat("a") + b"garbage\n" + DONE) == chat("a")
+    for machine in (decoder, watched):
+        assert isinstance(machine.progress.broken, UpstreamInvalidResponse)
+        assert not machine.progress.complete
         with pytest.raises(UpstreamInvalidResponse):
-            machine.feed(chat("a") + b"garbage\n")
-        assert not machine.progress.content
-    for machine in (Decoder(), WIRE.watch(REQUEST)):
-        machine.feed(chat("a"))
-        with pytest.raises(UpstreamInvalidResponse):
-            machine.feed(chat("b") + b"garbage\n")
-        assert machine.progress.content
+            machine.close()
 
 
 ERRORS: list[tuple[Any, Failure]] = [
