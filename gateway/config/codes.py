@@ -18,6 +18,9 @@ class Code(NamedTuple):
     remedy: str
 
 
+#: Lints that only tell something: no findings, however strict the check is.
+INFORMATION = frozenset({"W417", "W418"})
+
 CODES: dict[str, Code] = {
     # --- the text -----------------------------------------------------------------------------------------------------
     "E101": Code(
@@ -256,5 +259,85 @@ CODES: dict[str, Code] = {
         "two candidates with one purpose",
         "The designator cannot tell the two candidates apart.",
         "Say what distinguishes them.",
+    ),
+    "W410": Code(
+        "two candidates with nearly one purpose",
+        "The two purposes share at least six of ten words, not counting common ones. The designator can hardly tell the "
+        "candidates apart, so that small things in a request decide.",
+        "Say what distinguishes the two, or merge them.",
+    ),
+    "W411": Code(
+        "a fallback that holds much less",
+        "The fallback's context window is less than half of another candidate's. For a request that is too long for it, "
+        "the first candidate that can serve answers in place of the fallback.",
+        "Choose a fallback that holds the requests that the others hold.",
+    ),
+    "W412": Code(
+        "no candidate reads images",
+        "All candidates are known not to read images: a request with an image is refused (no_candidate).",
+        "Add a candidate that can, or silence this where no image is ever sent.",
+    ),
+    "W413": Code(
+        "no candidate calls tools",
+        "All candidates are known not to call tools: a request with tools is refused (no_candidate).",
+        "Add a candidate that can, or silence this where no tools are ever sent.",
+    ),
+    "W414": Code(
+        "a designator that always reasons",
+        "The model reasons before every answer and cannot be told not to. A decision is a single name; with reasoning it "
+        "takes seconds, so that mostly the timeout decides, and the fallback answers.",
+        "Choose a small model that answers at once.",
+    ),
+    "W415": Code(
+        "a dear designator",
+        "The designator reads every request; at USD 3 or more per million tokens (three of the prompt for one of the "
+        "answer) deciding becomes a cost of its own.",
+        "Choose a small model; naming one of a few candidates is an easy task.",
+    ),
+    "W416": Code(
+        "a long designator prompt",
+        "With purposes and candidates the designator's instructions come to more than 2,000 tokens, which are paid and "
+        "waited for with every decision.",
+        "Shorten the purposes, or split the router.",
+    ),
+    "W417": Code(
+        "an unknown price",
+        "Nobody knows what the candidate costs: its requests are missing in cost reports and plans, and the designator "
+        "reads 'cost: unknown'. For information; not a finding.",
+        "Declare its price under models in the gateway document; 0 if it is free.",
+    ),
+    "W418": Code(
+        "an unknown context window",
+        "Nobody knows how much the candidate holds, so it is tried with requests of any length. For information; not a "
+        "finding.",
+        "Declare its context under models in the gateway document.",
+    ),
+    "W419": Code(
+        "a purpose that gives orders",
+        "A purpose describes what a candidate is best for. An order in it ('always choose this', 'ignore the others') "
+        "bends every decision, also those that it was not written for.",
+        "Describe the candidate; for a router without a choice list a single candidate.",
+    ),
+    "W420": Code(
+        "a candidate that no test expects",
+        "The router has tests, but none that ends at this candidate: nobody would notice if it were never chosen again.",
+        "Add a test whose expect names it.",
+    ),
+    "W421": Code(
+        "a long wait for the designator",
+        "While the designator decides the client waits, before its request is even sent; more than 10 seconds of that "
+        "is longer than most answers take.",
+        "Set a shorter timeout; when it is over, the fallback answers.",
+    ),
+    "W422": Code(
+        "a silence that is not clear",
+        "A comment '# relay: ignore W4xx reason' names the lints that it silences and says why. Errors cannot be "
+        "silenced. One without a reason still counts, but is reported.",
+        "Write the codes and then the reason.",
+    ),
+    "W423": Code(
+        "a silence without effect",
+        "The comment silences a lint that is not found on its line (or in its file, for one at the top).",
+        "Remove the comment, or move it to the line above the place.",
     ),
 }

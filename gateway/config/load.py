@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.config import documents, files, git, schema, settings, yaml
+from gateway.config import documents, files, git, schema, settings, silence, yaml
 from gateway.config.model import Limits, Router, Snapshot
 from gateway.config.problems import MAX_PROBLEMS, Marks, Place, Problem, Report, did_you_mean, show
 from gateway.config.providers import Providers
@@ -43,6 +43,10 @@ class Loaded(msgspec.Struct, frozen=True):
     #: 12 hex digits over every file's name and bytes.
     revision: str
     commit: str | None
+    #: The documents of the snapshot's routers, by the routers' names: where advice on them points to.
+    places: Mapping[str, Place] = {}
+    #: What comments in the files say of advice, by file as problems name it; files without such comments are missing.
+    silences: Mapping[str, silence.Silences] = {}
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -53,6 +57,7 @@ class _Document(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...]
     #: None where it says that it is something else.
     kind: Kind | None
+    silences: silence.Silences | None
     #: Only if it is valid.
     typed: documents.RouterDocument | documents.GatewayDocument | None = None
 
@@ -80,7 +85,8 @@ class Loader:
         commit = git.named(self._environ.get("LLM_RELAY_COMMIT", "")) or tree.commit
         generation = _Generation(tree, parsed, self._environ, self._require_keys)
         snapshot = generation.compile(commit)
-        return Loaded(snapshot, generation.report.problems, tree.revision, commit)
+        silences = {tree.shown(file.name): said for file in tree.files if (said := parsed[file.data].silences)}
+        return Loaded(snapshot, generation.report.problems, tree.revision, commit, generation.places, silences)
 
 
 def load(folder: Path, environ: Mapping[str, str], *, require_keys: bool = True) -> Loaded:
@@ -96,25 +102,26 @@ def compile_tree(tree: files.Tree, environ: Mapping[str, str], *, require_keys: 
 def _parse(data: bytes) -> _Document:
     written = yaml.read(data)
     value, marks = written.value, written.marks
+    silences = silence.read(data)
     if value is msgspec.UNSET:
-        return _Document(value, marks, _bounded(written.problems), None)
+        return _Document(value, marks, _bounded(written.problems), None, silences)
     if not isinstance(value, dict):
         wrong = Place("", marks).problem("E201", f"{show(value)} is not a document", "begin with 'name:'")
-        return _Document(value, marks, _bounded((*written.problems, wrong)), None)
+        return _Document(value, marks, _bounded((*written.problems, wrong)), None, silences)
     kind = value.get("kind", "router")
     if kind not in ("router", "gateway"):
         remedy = did_you_mean(kind if isinstance(kind, str) else "", ("router", "gateway"), "use router or gateway")
         wrong = Place("", marks, ("kind",)).problem("E207", f"{show(kind)} is not a kind of document", remedy)
-        return _Document(value, marks, _bounded((*written.problems, wrong)), None)
-    return _shaped(value, kind, written)
+        return _Document(value, marks, _bounded((*written.problems, wrong)), None, silences)
+    return _shaped(value, kind, written, silences)
 
 
-def _shaped(value: dict[str, Any], kind: Kind, written: yaml.Written) -> _Document:
+def _shaped(value: dict[str, Any], kind: Kind, written: yaml.Written, silences: silence.Silences | None) -> _Document:
     typed, found = schema.read(value, kind, written.marks)
     said = {(problem.line, problem.column) for problem in written.problems}
     found = [problem for problem in found if (problem.line, problem.column) not in said]
     problems = _bounded((*written.problems, *found))
-    return _Document(value, written.marks, problems, kind, None if problems else typed)
+    return _Document(value, written.marks, problems, kind, silences, None if problems else typed)
 
 
 def _bounded(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
@@ -134,6 +141,7 @@ class _Generation:
         self, tree: files.Tree, parsed: Mapping[bytes, _Document], environ: Mapping[str, str], require_keys: bool
     ) -> None:
         self.report = Report()
+        self.places: dict[str, Place] = {}
         self._tree = tree
         self._secrets = Secrets(environ, self.report, required=require_keys)
         self._routers: list[tuple[files.File, _Document]] = []
@@ -244,6 +252,7 @@ class _Generation:
                 router = compile_router(document.typed, place, file.name, models, self.report)
                 if router is not None:
                     routers[router.name] = router
+                    self.places[router.name] = place
                 continue
             for steps, reference in islice(model_references(_mapping(document)), MAX_PROBLEMS):
                 here = Place(place.file, place.marks, steps)

@@ -16,7 +16,9 @@ from typing import Literal
 
 import msgspec
 
-Severity = Literal["error", "warning"]
+from gateway.config.codes import INFORMATION
+
+Severity = Literal["error", "warning", "info"]
 
 #: The way from a document's root to a value: field names and list indexes.
 Steps = tuple[str | int, ...]
@@ -128,8 +130,10 @@ class Report:
 
 
 def severity(code: str) -> Severity:
-    """Codes begin with their severity: E or W."""
-    return "warning" if code.startswith("W") else "error"
+    """Codes begin with their severity, E or W; a few of the latter are mere information."""
+    if code.startswith("E"):
+        return "error"
+    return "info" if code in INFORMATION else "warning"
 
 
 def spell(steps: Steps) -> str:

@@ -7,9 +7,12 @@ from typing import Literal
 
 import msgspec
 
-from gateway.config.problems import Problem
+from gateway.config.problems import Problem, Severity
 
 Format = Literal["text", "json", "github"]
+
+_PREFIXES: dict[Severity, str] = {"error": "", "warning": "warning: ", "info": "info: "}
+_COMMANDS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "notice"}
 
 
 def render(problems: Iterable[Problem], format: Format | str) -> str:
@@ -22,7 +25,7 @@ def render(problems: Iterable[Problem], format: Format | str) -> str:
 
 
 def _text(problems: list[Problem]) -> str:
-    return "".join(f"{'warning: ' if p.severity == 'warning' else ''}{p} [{p.code}]\n" for p in problems)
+    return "".join(f"{_PREFIXES[problem.severity]}{problem} [{problem.code}]\n" for problem in problems)
 
 
 def _json(problems: list[Problem]) -> str:
@@ -37,7 +40,7 @@ def _github(problems: list[Problem]) -> str:
         shown = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
         text = f"{problem.path}: {problem.message}" if problem.path else problem.message
         text = f"{text}; {problem.remedy}" if problem.remedy else text
-        lines.append(f"::{problem.severity} {shown}::{_data(text)}\n")
+        lines.append(f"::{_COMMANDS[problem.severity]} {shown}::{_data(text)}\n")
     return "".join(lines)
 
 

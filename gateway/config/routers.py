@@ -102,7 +102,8 @@ def _candidates(
         if model is not None:
             found[folded] = Candidate(model=model, purpose=purpose)
     if len(document.candidates) == 1:
-        report.add(place / "candidates", "W401", "with one candidate there is nothing to decide", "add another")
+        message = "with one candidate there is nothing to decide"
+        report.add(place / "candidates", "W401", message, "add another", at_key=True)
     return found
 
 

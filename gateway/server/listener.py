@@ -8,22 +8,22 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 #: Seconds after which the kernel gives up a client that acknowledges nothing, or has no room for anything.
 SILENT_SECONDS = 60
-#: Seconds between two looks for a socket that is not open yet.
-_AGAIN = 0.05
 
 
-def drop_silent_clients(port: int, seconds: int = SILENT_SECONDS) -> None:
+def drop_silent_clients(port: int, seconds: int = SILENT_SECONDS, *, again: float = 0.001) -> None:
     """Have the kernel close connections to ``port`` whose client takes nothing for ``seconds`` (RFC 5482).
 
     The server itself would wait for such clients for ever. What is set on the listening socket holds for the
-    connections that it accepts; it opens only after the application has started, so it is looked for until it is
-    there. Does nothing where the system has no such option. On the event loop.
+    connections that it accepts from then on. It opens only after the application has started: until then it is
+    looked for, in ``again`` seconds and then ever less often. Does nothing where the system has no such option.
     """
     if sys.platform == "linux" and not _limit(port, seconds):
-        asyncio.get_running_loop().call_later(_AGAIN, drop_silent_clients, port, seconds)
+        again_later = partial(drop_silent_clients, port, seconds, again=min(2 * again, 1.0))
+        asyncio.get_running_loop().call_later(again, again_later)
 
 
 def _limit(port: int, seconds: int) -> bool:
@@ -39,7 +39,9 @@ def hang_up(port: int) -> None:
     """Close every connection to ``port``, whatever its client has still to take. Does nothing but on Linux."""
     if sys.platform == "linux":
         for it in _sockets(port, listening=False):
-            it.shutdown(socket.SHUT_RDWR)
+            # One that is bound and not connected is the parent's hold on the port.
+            with suppress(OSError):
+                it.shutdown(socket.SHUT_RDWR)
 
 
 def _sockets(port: int, *, listening: bool) -> Iterator[socket.socket]:

@@ -94,14 +94,17 @@ def _run(settings: Settings) -> int:
 
 def _worker(settings: Settings) -> Any:
     """The application of one worker; runs in the worker's process."""
-    from gateway import logs
-    from gateway.server.app import build
-    from gateway.server.lifetime import Lifetime
-    from gateway.server.services import Services
+    from gateway.server.lean import without_unused
 
-    logs.configure(settings.log_format)
-    services = Services(settings)
-    app = build(services)
+    with without_unused():
+        from gateway import logs
+        from gateway.server.app import build
+        from gateway.server.lifetime import Lifetime
+        from gateway.server.services import Services
+
+        logs.configure(settings.log_format)
+        services = Services(settings)
+        app = build(services)
     app.on_startup.append(Lifetime(services.attendant, port=settings.port, drain=settings.drain).begin)
     # What is here now stays: the collector need not look at it again, and what a request makes has no cycles.
     gc.collect()

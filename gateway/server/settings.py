@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 
@@ -26,7 +27,7 @@ class Settings:
     #: A folder for what the workers of one run share beside ``data``; None where there can be none.
     runtime: Path | None = None
 
-    @property
+    @cached_property
     def loopback(self) -> bool:
         """Whether only this machine can connect."""
         if self.host == "localhost":

@@ -68,9 +68,7 @@ class Scene(FaultServer):
     def gateway(self, *, models: str = "", more: str = "") -> str:
         """The gateway document; ``models`` and ``more`` are YAML."""
         lines = ["kind: gateway", "providers:"]
-        lines += [
-            f"  {name}: {{wire: openai, base_url: '{self.url}/{name}/v1'}}" for name in (JUDGE, *CANDIDATES)
-        ]
+        lines += [f"  {name}: {{wire: openai, base_url: '{self.url}/{name}/v1'}}" for name in (JUDGE, *CANDIDATES)]
         return "\n".join([*lines, models, more, ""])
 
     def files(self, **options: Any) -> dict[str, str]:

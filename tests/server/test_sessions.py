@@ -20,7 +20,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEYS = {"FIRST_KEY": "first-key-0123456789", "SECOND_KEY": "second-key-0123456789"}
 CLIENTS = "clients: [{name: first, key: env:FIRST_KEY}, {name: second, key: env:SECOND_KEY}]"
 FIRST, SECOND = KEYS.values()
-MODELS = "models: {alpha/m: {capabilities: [tools]}, beta/m: {capabilities: [vision]}, gamma/m: {capabilities: [vision]}}"
+MODELS = (
+    "models: {alpha/m: {capabilities: [tools]}, beta/m: {capabilities: [vision]}, gamma/m: {capabilities: [vision]}}"
+)
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 
 

@@ -125,5 +125,3 @@ async def _refused(gateway: Gateway) -> None:
             except httpx.ConnectError:
                 return
             await asyncio.sleep(0.01)
-
-
