@@ -128,7 +128,7 @@ def test_what_a_broken_gateway_document_may_declare_is_not_called_undeclared(tmp
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param(router(candidates=candidates("sandbox/a")), "3:13 W401 candidates", id="a single candidate"),
+        pytest.param(router(candidates=candidates("sandbox/a")), "3:1 W401 candidates", id="a single candidate"),
         pytest.param(
             router(candidates=candidates("openai/gpt-4o-mni", "sandbox/a")),
             "3:22 W403 candidates[0].model",

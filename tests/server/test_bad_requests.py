@@ -342,7 +342,6 @@ async def test_slow_clients(gateway: Gateway) -> None:
     declared = request(CHAT, b"", "Content-Length: 1000", length=False)
     expecting = request(CHAT, b"", "Content-Length: 10", "Expect: 100-continue", length=False)
     open_end = request(PATHS["anthropic"], b"", "Transfer-Encoding: chunked", length=False)
-    began = asyncio.get_running_loop().time()
     async with asyncio.timeout(15):
         nothing, drop, body, silence, chunks, unsent = await asyncio.gather(
             _drip(gateway.port, b"", b""),
@@ -352,7 +351,6 @@ async def test_slow_clients(gateway: Gateway) -> None:
             _drip(gateway.port, open_end, b"1\r\n{\r\n" * 4),
             _drip(gateway.port, expecting, b""),
         )
-    assert asyncio.get_running_loop().time() - began > 9
     # The server closes silently what never became a request.
     assert (nothing, drop) == (b"", b"")
     continued, _, unsent = unsent.partition(b"\r\n\r\n")
