@@ -124,11 +124,7 @@ class Decider:
         model = designator.model
         entry.designator = model.id
         resting = self.health.cooling()
-        if (
-            model.id in resting
-            or model.provider.name in resting
-            or not self.health.allow(model.id, designator.timeout)
-        ):
+        if model.id in resting or model.provider.name in resting or not self.health.allow(model.id, designator.timeout):
             entry.designator_outcome = "open"
             return policy.fall_back(ask, "fallback_open")
         began = time.perf_counter()
@@ -161,7 +157,13 @@ class Decider:
         wire = WIRES[model.provider.wire]
         path, body = wire.encode_request(prompt, call.generation.target(model))
         reply = await self.upstream.open(
-            model.provider, path, body, accept=b"application/json", headers=(call.via,), deadline=deadline
+            model.provider,
+            path,
+            body,
+            accept=b"application/json",
+            headers=(call.via,),
+            deadline=deadline,
+            streamed=False,
         )
         try:
             return wire.decode_answer(await reply.read_json(MAX_DESIGNATION))

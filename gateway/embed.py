@@ -67,7 +67,7 @@ async def _embed(
     path, body = embeddings.encode_request(request, provider.wire, model.name)
     try:
         reply = await relay.upstream.open(
-            provider, path, body, accept=b"application/json", headers=(via,), timers=provider.timers
+            provider, path, body, accept=b"application/json", headers=(via,), streamed=False
         )
         try:
             answer = await reply.read_json(MAX_ANSWER)

@@ -173,7 +173,9 @@ class Relay:
         began = time.perf_counter()
         try:
             accept = wire.stream_type.encode() if request.stream else b"application/json"
-            reply = await self.upstream.open(provider, path, body, accept=accept, headers=extra, timers=provider.timers)
+            reply = await self.upstream.open(
+                provider, path, body, accept=accept, headers=extra, streamed=request.stream
+            )
             try:
                 if request.stream and (reply.content_type in wire.stream_types or not _is_json(reply)):
                     await self._stream(call, sink, state, model, wire, same, reply, began)

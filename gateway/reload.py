@@ -29,6 +29,7 @@ from gateway.config.load import Loaded, Loader
 from gateway.config.model import Snapshot
 from gateway.config.problems import Problem
 from gateway.generation import Generation
+from gateway.lint import lint
 
 log = logging.getLogger("llm_relay.reload")
 
@@ -179,7 +180,8 @@ class Reloader:
         if loaded.snapshot is None:
             self.holder.desired = desired
             for problem in desired.problems:
-                log.error("%s", problem, extra={"problem": problem.code})
+                if problem.severity == "error":
+                    log.error("%s", problem, extra={"problem": problem.code})
             log.error("revision %s is refused; %s goes on serving", loaded.revision, self.holder.current.revision)
             self._refused()
             return
@@ -190,17 +192,20 @@ class Reloader:
             self._applied(serving)
             return
         generation = await asyncio.to_thread(Generation, loaded.snapshot)
+        known = set(self.holder.desired.problems)
         # --- nothing below this line may fail ---
         self.holder.current = generation
         self.holder.desired = desired
         self.holder.applied_at = time.time()
         for problem in desired.problems:
-            log.warning("%s", problem, extra={"problem": problem.code})
+            # Advice is told once, not with every reload.
+            if problem.severity == "warning" and problem not in known:
+                log.warning("%s", problem, extra={"problem": problem.code})
         log.info("revision %s is live with %d routers", generation.revision, len(generation.snapshot.routers))
         self._applied(generation)
 
     def _compile(self, tree: files.Tree) -> Loaded:
-        loaded = self._loader.compile(tree)
+        loaded = lint(self._loader.compile(tree))
         found = self._check(loaded.snapshot) if loaded.snapshot is not None else ()
         if not found:
             return loaded

@@ -3,7 +3,8 @@
 An answer is read under four wall-clock rules, all of them kept here (times in ``loop.time()``):
 
 - ``connect`` and ``first_byte`` run from :meth:`Upstream.open`: the one until there is a connection, the other until
-  the answer's head, and where the answer is streamed on until its first content.
+  the first content of a streamed answer. One that is not streamed has no head before it is written: there ``whole``
+  runs instead, until that head.
 - ``idle`` runs from one piece of content to the next. What is content only the reader knows, and says with
   :meth:`Reply.progress`; keep-alive comments and pings move no deadline.
 - Between two calls of :meth:`Reply.chunk` it is the reader that is slow (its client does not take the bytes), not the
@@ -228,11 +229,12 @@ class Upstream:
         headers: Headers = (),
         timers: Timers | None = None,
         deadline: float | None = None,
+        streamed: bool = True,
     ) -> Reply:
         """Posts ``body`` to ``path`` below the provider's ``base_url``; returns when a good answer's head is there.
 
         ``headers`` travel along, except those that are set here; ``timers`` default to the provider's own;
-        ``deadline`` (in ``loop.time()``) ends everything. Raises the UpstreamError that fits; for an error status
+        ``deadline`` (in ``loop.time()``) ends everything; ``streamed`` says what was asked for. Raises the UpstreamError that fits; for an error status
         the one that the provider's wire reads from it.
         """
         lane = self._lanes.get(provider.name)
@@ -243,7 +245,7 @@ class Upstream:
             timers = provider.timers
         now = loop.time()
         end_by = now + timers.total if deadline is None else min(now + timers.total, deadline)
-        answer_by = min(now + timers.first_byte, end_by)
+        answer_by = min(now + (timers.first_byte if streamed else timers.whole), end_by)
         if answer_by <= now:
             raise UpstreamTimeout(f"{provider.name}: no time left to ask")
         try:

@@ -20,6 +20,7 @@ FLOORS = {
     "routing": 2,
     "lane": 2,
     "upstream": 3,
+    "lint": 3,
     "sandbox": 2,
     "database": 2,
     "store": 3,

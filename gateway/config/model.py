@@ -18,12 +18,13 @@ SearchProvider = Literal["searxng", "perplexity", "jina"]
 
 
 class Secret:
-    """A key that never prints itself."""
+    """A key that never prints itself. ``reference`` is where it was found, as in ``env:NAME``; it is no secret."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "reference")
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, reference: str = "") -> None:
         self._value = value
+        self.reference = reference
 
     def reveal(self) -> str:
         """The value, for the one place that sends or compares it."""
@@ -47,8 +48,11 @@ class Timers(_Frozen, frozen=True):
     """Wall-clock deadlines of one exchange with a provider."""
 
     connect: float = 5.0
-    #: Until the first content of the answer; for an answer that is not streamed, until its headers.
+    #: Until the first content of a streamed answer.
     first_byte: float = 60.0
+    #: Until the head of an answer that is not streamed, which comes when all of it is written: as ``first_byte`` where
+    #: the configuration sets that, else as long as the whole answer may take.
+    whole: float = 600.0
     #: Between two pieces of content.
     idle: float = 60.0
     total: float = 600.0

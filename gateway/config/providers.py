@@ -172,7 +172,8 @@ class _Builder:
                 return self._secrets.from_file(path, place, restricted=False)
         if not variables or url is None or url.own:
             return None
-        return self._secrets.missing(place, f"{name} has no key", f"set {' or '.join(variables)}")
+        usual = f"env:{variables[0]}"
+        return self._secrets.missing(place, f"{name} has no key", f"set {' or '.join(variables)}", usual)
 
     def _proxy(self, entry: documents.Provider, place: Place) -> str | None:
         if entry.proxy is UNSET:
@@ -206,9 +207,11 @@ def timers(entry: documents.Provider | documents.Limits, otherwise: Timers, plac
     def seconds(name: str, written: str | UnsetType, default: float) -> float:
         return default if written is UNSET else bounded(written, MAX_DEADLINE, place / name, report)
 
+    first_byte = seconds("first_byte", entry.first_byte, otherwise.first_byte)
     return Timers(
         connect=seconds("connect", entry.connect, otherwise.connect),
-        first_byte=seconds("first_byte", entry.first_byte, otherwise.first_byte),
+        first_byte=first_byte,
+        whole=otherwise.whole if entry.first_byte is UNSET else first_byte,
         idle=seconds("idle", entry.idle, otherwise.idle),
         total=seconds("total", entry.total, otherwise.total),
     )

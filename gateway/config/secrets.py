@@ -40,12 +40,13 @@ class Secrets:
         if kind == "env":
             value = self.environ.get(target, "")
             if not value:
-                return self.missing(place, f"{target} is not set", f"set {target}")
-            return self._checked(value, target, place)
+                return self.missing(place, f"{target} is not set", f"set {target}", reference)
+            return self._checked(value, target, place, reference)
         return self.from_file(target, place)
 
     def from_file(self, path: str, place: Place, *, restricted: bool = True) -> Secret | None:
         """The secret in the file at ``path``; ``restricted`` to the secrets' folders, where those are named."""
+        reference = f"file:{path}"
         if restricted and not self._allowed(path):
             where = f"inside {' or '.join(map(str, self._folders))}" if self._folders else "absolute, without '..'"
             self._report.add(place, "E311", f"the file {show(path)} is out of bounds", f"use a path {where}")
@@ -53,23 +54,23 @@ class Secrets:
         try:
             data = read_regular(Path(path), MAX_BYTES)
         except Unreadable as error:
-            return self.missing(place, f"the file {show(path)} cannot be read: {error}", "mount it")
+            return self.missing(place, f"the file {show(path)} cannot be read: {error}", "mount it", reference)
         if len(data) > MAX_BYTES:
             self._report.add(place, "E310", f"the file {show(path)} has more than {MAX_BYTES:,} bytes", _BARE)
             return None
         if _world_readable(path):
             self._report.add(place, "W405", f"every user may read the file {show(path)}", "chmod o-r")
-        return self._checked(data.decode("utf-8", "replace"), show(path), place)
+        return self._checked(data.decode("utf-8", "replace"), show(path), place, reference)
 
-    def missing(self, place: Place, message: str, remedy: str) -> Secret | None:
-        """Take down that a secret is not there; what stands in for it, where it is not required."""
+    def missing(self, place: Place, message: str, remedy: str, reference: str) -> Secret | None:
+        """Take down that the secret behind ``reference`` is not there; what stands in for it, if it is not required."""
         if self.required:
             self._report.add(place, "E310", message, remedy)
             return None
         self._report.add(place, "W406", message, f"{remedy} where the gateway runs")
-        return Secret(secrets.token_hex())
+        return Secret(secrets.token_hex(), reference)
 
-    def _checked(self, value: str, source: str, place: Place) -> Secret | None:
+    def _checked(self, value: str, source: str, place: Place, reference: str) -> Secret | None:
         value = value.removesuffix("\n").removesuffix("\r")
         if not value:
             self._report.add(place, "E310", f"{source} is empty", _BARE)
@@ -77,7 +78,7 @@ class Secrets:
         if not (value.isascii() and value.isprintable()) or value != value.strip():
             self._report.add(place, "E310", f"{source} is not one line of printable ASCII", _BARE)
             return None
-        return Secret(value)
+        return Secret(value, reference)
 
     def _allowed(self, path: str) -> bool:
         pure = PurePosixPath(path)

@@ -74,7 +74,7 @@ async def _count_tokens(services: Services, request: Request) -> None:
         forward(wanted.fields, found.name),
         accept=b"application/json",
         headers=(request.via(),),
-        timers=found.provider.timers,
+        streamed=False,
     )
     try:
         await reply(request, await upstream.read_json(MAX_ANSWER))

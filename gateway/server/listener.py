@@ -30,6 +30,23 @@ def drop_silent_clients(port: int, seconds: int = SILENT_SECONDS, *, again: floa
 def _limit(port: int, seconds: int) -> bool:
     """Set the option on this process's listening sockets on ``port``; whether there was one."""
     found = False
+    for it in _sockets(port, listening=True):
+        it.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
+        found = True
+    return found
+
+
+def hang_up(port: int) -> None:
+    """Close every connection to ``port``, whatever its client has still to take. Does nothing but on Linux."""
+    if sys.platform == "linux":
+        for it in _sockets(port, listening=False):
+            # One that is bound and not connected is the parent's hold on the port.
+            with suppress(OSError):
+                it.shutdown(socket.SHUT_RDWR)
+
+
+def _sockets(port: int, *, listening: bool) -> Iterator[socket.socket]:
+    """This process's TCP sockets on its own side's ``port``: those that listen, or those that are connected."""
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         # Any of them may be closed meanwhile.
         with suppress(OSError):
@@ -37,7 +54,6 @@ def _limit(port: int, seconds: int) -> bool:
                 continue
             with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as it:
                 tcp = it.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) == socket.IPPROTO_TCP
-                if tcp and it.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and it.getsockname()[1] == port:
-                    it.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
-                    found = True
-    return found
+                accepts = bool(it.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+                if tcp and accepts is listening and it.getsockname()[1] == port:
+                    yield it

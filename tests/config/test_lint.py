@@ -21,7 +21,15 @@ from .folders import found, write
 
 KEYS = {
     f"{name}_KEY": name.lower()
-    for name in ("OPENAI_API", "ANTHROPIC_API", "GEMINI_API", "GROQ_API", "OPENROUTER_API", "SEARCH_TEAM", "SUPPORT_TEAM")
+    for name in (
+        "OPENAI_API",
+        "ANTHROPIC_API",
+        "GEMINI_API",
+        "GROQ_API",
+        "OPENROUTER_API",
+        "SEARCH_TEAM",
+        "SUPPORT_TEAM",
+    )
 }
 #: What an example leaves out. It has no finding of its own.
 USUAL = {
@@ -276,9 +284,15 @@ def test_silences(tmp_path: Path, text: str, expected: list[str]) -> None:
 
 def test_a_silence_at_the_end_of_a_file_counts_for_nothing(tmp_path: Path) -> None:
     text = f"{router(SINGLE)}# relay: ignore W401 a demo\n"
-    assert found(advised(write(tmp_path, {"a.yaml": text})), tmp_path) == ["a.yaml:1:1 W401 candidates", "a.yaml:6:1 W423"]
+    assert found(advised(write(tmp_path, {"a.yaml": text})), tmp_path) == [
+        "a.yaml:1:1 W401 candidates",
+        "a.yaml:6:1 W423",
+    ]
 
 
 def test_a_silence_does_not_hide_errors_or_other_files(tmp_path: Path) -> None:
-    texts = {"a.yaml": router(f"# relay: ignore W401 a demo\nfallbck: x\n{SINGLE}"), "b.yaml": router(f"name: b\n{SINGLE}")}
+    texts = {
+        "a.yaml": router(f"# relay: ignore W401 a demo\nfallbck: x\n{SINGLE}"),
+        "b.yaml": router(f"name: b\n{SINGLE}"),
+    }
     assert found(advised(write(tmp_path, texts)), tmp_path) == ["a.yaml:2:1 E204 fallbck", "b.yaml:2:1 W401 candidates"]

@@ -42,7 +42,7 @@ def scene(ask: Ask, reply: Reply, *demands: str) -> Scene:
 
 SCENES = {
     "text": scene(Ask((User("Grüß dich 🙂"),)), Reply("Hallo, schöne Welt! 漢字\u2028\n🙂")),
-    "settings": scene(Ask((User("Count"),), max_tokens=17, stop=("END", "\n\n"), temperature=0.5), Reply("1 2 3")),
+    "settings": scene(Ask((User("Count"),), max_tokens=17, stop=("END", "\nUser:"), temperature=0.5), Reply("1 2 3")),
     "length": scene(Ask((User("Count"),), max_tokens=3), Reply("1 2 3", stop="length", output=3)),
     "cached": scene(Ask((User("Again"),)), Reply("Again", input=100, cached=64)),
     "empty": scene(Ask((User("Say nothing"),)), Reply("", output=0)),

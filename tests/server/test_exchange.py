@@ -43,7 +43,7 @@ class Server:
 def exchange(server: Server, **seconds: float) -> Exchange:
     scope: Any = {"type": "http", "method": "POST", "headers": []}
     attendant = Attendant(tick=TICK, **seconds)
-    return Exchange(attendant, scope, server.receive, server.send)  # type: ignore[arg-type]
+    return Exchange(attendant, scope, server.receive, server.send)
 
 
 @pytest.mark.parametrize(
@@ -176,14 +176,7 @@ async def test_one_attendant_looks_after_many_and_rests_when_they_are_gone() -> 
     server = Server((b"", False))
     attendant = Attendant(tick=TICK)
     scope: Any = {"type": "http", "method": "GET", "headers": []}
-    with (
-        Exchange(attendant, scope, server.receive, server.send),
-        Exchange(  # type: ignore[arg-type]
-            attendant,
-            scope,
-            server.receive,  # type: ignore[arg-type]
-            server.send,  # type: ignore[arg-type]
-        ),
-    ):
+    first, second = (Exchange(attendant, scope, server.receive, server.send) for _ in range(2))
+    with first, second:
         assert len(attendant) == 2
     assert len(attendant) == 0

@@ -1,4 +1,4 @@
-"""Silent clients are the kernel's to drop: the option on the listening socket, and that it is inherited."""
+"""What is done to the sockets that the server keeps to itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from gateway.server.listener import drop_silent_clients
-from tests.faultserver import free_port
+from gateway.server.listener import drop_silent_clients, hang_up
+from tests.faultserver import PATIENCE, free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the option is Linux's")
 
@@ -36,5 +36,20 @@ async def test_it_waits_for_a_socket_that_is_not_open_yet() -> None:
     port = free_port()
     drop_silent_clients(port, 7)
     with socket.create_server(("127.0.0.1", port)) as ours:
-        while accepted(ours) == 0:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            # Connecting blocks the loop, whose timer is what must come round.
+            while accepted(ours) == 0:  # noqa: ASYNC110 - nothing tells of a socket's option
+                await asyncio.sleep(0)
+
+
+async def test_hanging_up_closes_connections_and_leaves_listeners_alone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as other:
+        clients = [socket.create_connection(listener.getsockname()) for listener in (ours, other)]
+        connections = [listener.accept()[0] for listener in (ours, other)]
+        hang_up(ours.getsockname()[1])
+        assert clients[0].recv(1) == b""
+        connections[1].send(b"x")
+        assert clients[1].recv(1) == b"x"
+        assert accepted(ours) == 0
+        for each in (*clients, *connections):
+            each.close()

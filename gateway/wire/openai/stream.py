@@ -21,7 +21,18 @@ from gateway.errors import UpstreamInvalidResponse, UpstreamTruncated
 from gateway.wire import sse
 from gateway.wire.openai import told
 from gateway.wire.openai.calls import Calls
-from gateway.wire.openai.chunks import DONE, FAILED, Choice, Chunk, Delta, finish_reason, legacy_call, plain, read, usage_of
+from gateway.wire.openai.chunks import (
+    DONE,
+    FAILED,
+    Choice,
+    Chunk,
+    Delta,
+    finish_reason,
+    legacy_call,
+    plain,
+    read,
+    usage_of,
+)
 from gateway.wire.openai.content import said, thoughts
 from gateway.wire.protocol import Progress
 
