@@ -1,7 +1,7 @@
 """The ledger: one row per request, never a prompt, and the sums over it that ``llm-relay usage`` shows.
 
-The gateway writes through :class:`Ledger`; :func:`rows` and :func:`summary` read the file from any other process (or
-thread) over a connection of their own that cannot write.
+The gateway writes through :class:`Ledger`; :func:`rows`, :func:`summary` and :func:`traffic` read the file from any
+other process (or thread) over a connection of their own that cannot write.
 """
 
 from __future__ import annotations
@@ -108,6 +108,23 @@ class Sum(msgspec.Struct, frozen=True):
     total_ms: float | None
 
 
+class Traffic(msgspec.Struct, frozen=True):
+    """Requests of one router that went the same way. A sum is None where none of them knew its part."""
+
+    router: str
+    candidate: str
+    decision: str | None
+    #: Who was asked to choose; None where nobody was.
+    designator: str | None
+    requests: int
+    input: int | None
+    output: int | None
+    cache_read: int | None
+    cache_write: int | None
+    designator_input: int | None
+    designator_output: int | None
+
+
 class LedgerUnreadable(Exception):
     """There is no ledger at that path, or none that can be read now; says why."""
 
@@ -129,6 +146,11 @@ _SUMMARY = """
         sum(designator_input), sum(designator_output), sum(designator_cost),
         avg(ttft_ms), avg(total_ms)
     FROM {source} WHERE time >= ? GROUP BY 1 ORDER BY 1
+"""
+_TRAFFIC = """
+    SELECT router, candidate, decision, CASE WHEN designator_outcome IS NOT 'open' THEN designator END, count(*),
+        sum(input), sum(output), sum(cache_read), sum(cache_write), sum(designator_input), sum(designator_output)
+    FROM ledger WHERE time >= ? AND router IS NOT NULL AND candidate IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """
 _KEYS: dict[By, tuple[str, str]] = {
     "router": ("router", "ledger"),
@@ -177,6 +199,11 @@ def summary(path: Path, *, by: By, since: float = 0.0) -> list[Sum]:
     """
     key, source = _KEYS[by]
     return [Sum(*row) for row in _select(path, _SUMMARY.format(key=key, source=source), (since,))]
+
+
+def traffic(path: Path, *, since: float = 0.0) -> list[Traffic]:
+    """Which way the requests of all routers went, in the order of names. Raises LedgerUnreadable."""
+    return [Traffic(*row) for row in _select(path, _TRAFFIC, (since,))]
 
 
 def _select(path: Path, statement: str, values: tuple[float, ...]) -> list[tuple[Any, ...]]:

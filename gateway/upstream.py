@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 import httpx
 
-from gateway.config.model import Provider, Timers
+from gateway.config.model import Provider, Secret, Timers
 from gateway.errors import (
     UpstreamConnectFailed,
     UpstreamError,
@@ -46,7 +46,9 @@ from gateway.wire.protocol import Wire
 PAUSE = 0.05
 #: The body of an error is worth this much: bytes, and seconds.
 ERROR_BYTES = 64 << 10
-ERROR_SECONDS = 1.0
+ERROR_SECONDS = 0.9
+#: What is shorter than so many characters is no key but a word that stands for none, and may stand anywhere.
+_SHORTEST_KEY = 8
 
 #: What the libraries below say, as one of our errors and in words for the client; first match wins, and an error's
 #: causes count as the error itself. No words: the error's own are fixed text of :mod:`gateway.transport.errors`.
@@ -234,8 +236,8 @@ class Upstream:
         """Posts ``body`` to ``path`` below the provider's ``base_url``; returns when a good answer's head is there.
 
         ``headers`` travel along, except those that are set here; ``timers`` default to the provider's own;
-        ``deadline`` (in ``loop.time()``) ends everything; ``streamed`` says what was asked for. Raises the UpstreamError that fits; for an error status
-        the one that the provider's wire reads from it.
+        ``deadline`` (in ``loop.time()``) ends everything; ``streamed`` says what was asked for. Raises the
+        UpstreamError that fits; for an error status the one that the provider's wire reads from it.
         """
         lane = self._lanes.get(provider.name)
         if lane is None or lane.provider is not provider:
@@ -319,7 +321,7 @@ class Upstream:
         """Raises what an answer without a 2xx status means."""
         if 300 <= source.status < 400:
             raise UpstreamFailed(f"{provider.name}: it redirects ({source.status}), which is never followed")
-        body = b"" if encoded(source.headers) else await _error_body(source)
+        body = b"" if encoded(source.headers) else _without(provider.key, await _error_body(source))
         error = self._wires[provider.wire].decode_error(source.status, body, reply.content_type)
         if error.retry_after is None:
             error.retry_after = retry_after(source.headers, time.time())
@@ -344,6 +346,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+def _without(key: Secret | None, body: bytes) -> bytes:
+    """An error's body, in which some providers quote the key that they refuse."""
+    secret = b"" if key is None else key.reveal().encode()
+    return body.replace(secret, b"[key]") if len(secret) >= _SHORTEST_KEY else body
 
 
 async def _error_body(source: Source) -> bytes:

@@ -35,7 +35,7 @@ from gateway.upstream import Upstream
 from gateway.wire import DIALECTS
 from tests.server.scene import DONE, completion, delta, finish
 
-KEY = "sk-0123456789abcdef-secret"
+KEY = "0123456789abcdef-secret"
 #: Long enough for all that should succeed, short enough to be waited for.
 PATIENT = Timers(connect=5.0, first_byte=5.0, idle=5.0, total=10.0)
 REVISION = "0123456789ab"

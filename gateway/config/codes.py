@@ -262,14 +262,14 @@ CODES: dict[str, Code] = {
     ),
     "W410": Code(
         "two candidates with nearly one purpose",
-        "The two purposes share at least six of ten words, not counting common ones. The designator can hardly tell the "
-        "candidates apart, so that small things in a request decide.",
+        "The two purposes share at least six of ten words, not counting common ones. The designator can hardly tell "
+        "the candidates apart, so that small things in a request decide.",
         "Say what distinguishes the two, or merge them.",
     ),
     "W411": Code(
         "a fallback that holds much less",
-        "The fallback's context window is less than half of another candidate's. For a request that is too long for it, "
-        "the first candidate that can serve answers in place of the fallback.",
+        "The fallback's context window is less than half of another candidate's. For a request that is too long for "
+        "it, the first candidate that can serve answers in place of the fallback.",
         "Choose a fallback that holds the requests that the others hold.",
     ),
     "W412": Code(
@@ -284,8 +284,8 @@ CODES: dict[str, Code] = {
     ),
     "W414": Code(
         "a designator that always reasons",
-        "The model reasons before every answer and cannot be told not to. A decision is a single name; with reasoning it "
-        "takes seconds, so that mostly the timeout decides, and the fallback answers.",
+        "The model reasons before every answer and cannot be told not to. A decision is a single name; with reasoning "
+        "it takes seconds, so that mostly the timeout decides, and the fallback answers.",
         "Choose a small model that answers at once.",
     ),
     "W415": Code(
@@ -320,7 +320,8 @@ CODES: dict[str, Code] = {
     ),
     "W420": Code(
         "a candidate that no test expects",
-        "The router has tests, but none that ends at this candidate: nobody would notice if it were never chosen again.",
+        "The router has tests, but none that ends at this candidate: nobody would notice if it were never chosen any "
+        "more.",
         "Add a test whose expect names it.",
     ),
     "W421": Code(

@@ -22,11 +22,12 @@ _DEAR = 3.0
 _LONG = 10.0
 
 _words = re.compile(r"\w+").findall
-_COMMON = frozenset(
-    "a all also an and any are as at be best better by can do etc every for fast from general good great in into is it "
-    "its kind kinds like model more most of on one or other others our simple so strong such suited that the their "
-    "them these this to use used very well with work".split()
-)
+_COMMON_WORDS = """
+a all also an and any are as at be best better by can do etc every for fast from general good great in into is it its
+kind kinds like model more most of on one or other others our simple so strong such suited that the their them these
+this to use used very well with work
+"""
+_COMMON = frozenset(_COMMON_WORDS.split())
 
 #: Orders to the designator in place of a description.
 _ORDER = re.compile(

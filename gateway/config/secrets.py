@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
@@ -19,13 +20,15 @@ MAX_BYTES = 65_536
 FOLDERS = "LLM_RELAY_SECRETS_DIR"
 
 _BARE = "put the bare key there"
+#: Makes stand-ins that nobody can guess, the same for the same reference in this process.
+_SEED = secrets.token_bytes(32)
 
 
 class Secrets:
     """Finds secrets in ``environ`` and in files.
 
-    Not ``required``, as where CI checks a configuration, a secret that is not there is only a warning, and a random
-    one stands in for it.
+    Not ``required``, as where CI checks a configuration, a secret that is not there is only a warning, and one
+    that nobody can guess stands in for it.
     """
 
     def __init__(self, environ: Mapping[str, str], report: Report, *, required: bool = True) -> None:
@@ -68,7 +71,7 @@ class Secrets:
             self._report.add(place, "E310", message, remedy)
             return None
         self._report.add(place, "W406", message, f"{remedy} where the gateway runs")
-        return Secret(secrets.token_hex(), reference)
+        return Secret(hashlib.blake2b(reference.encode(), key=_SEED, digest_size=32).hexdigest(), reference)
 
     def _checked(self, value: str, source: str, place: Place, reference: str) -> Secret | None:
         value = value.removesuffix("\n").removesuffix("\r")

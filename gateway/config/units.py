@@ -1,4 +1,7 @@
-"""Durations and sizes as they are written. Their form is checked by the schema before they come here."""
+"""Durations and sizes, read as they are written and written again.
+
+Their form is checked by the schema before they come here.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,20 @@ def size(text: str) -> int:
     """``32MiB`` in bytes."""
     number, unit = _split(text)
     return int(number) * _BYTES[unit]
+
+
+def spell_duration(seconds: float) -> str:
+    """The shortest way to write it: ``1.5s``, ``250ms``, ``1h``."""
+    for unit in ("h", "m", "s"):
+        if seconds >= _SECONDS[unit] and (seconds % _SECONDS[unit] == 0 or unit == "s"):
+            return f"{seconds / _SECONDS[unit]:g}{unit}"
+    return f"{seconds * 1000:g}ms"
+
+
+def spell_size(count: int) -> str:
+    """The shortest way to write it: ``32MiB``, ``1500B``."""
+    unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if count % _BYTES[unit] == 0)
+    return f"{count // _BYTES[unit]}{unit}"
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -139,8 +139,13 @@ def endpoint(
     methods: Iterable[str],
     dialect: Callable[[HTTPScope], Dialect],
     access: Access = "client",
+    below: bool = False,
 ) -> ASGIRouteHandler:
-    """An ASGI route: guards, handler, errors in the shape of ``dialect``."""
+    """An ASGI route: guards, handler, errors in the shape of ``dialect``.
+
+    With ``below`` it serves all paths that begin with ``path``, and the scope's path is what follows; path parameters
+    are nothing that ASGI routes can have.
+    """
     allowed = frozenset(methods)
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
@@ -163,7 +168,7 @@ def endpoint(
         except ClientLeft:
             return
 
-    return asgi(path, copy_scope=False)(run)
+    return asgi(path, copy_scope=False, is_mount=below)(run)
 
 
 def _admit(services: Services, exchange: Exchange, access: Access, request_id: str, started: float) -> Request:
@@ -306,11 +311,14 @@ def by_path(scope: HTTPScope) -> Dialect:
     """The dialect that a path belongs to: whose errors a client there can read."""
     # Routes do not mind how many slashes there are.
     first, _, rest = scope["path"].lstrip("/").partition("/")
-    if first == "v1":
-        if rest.lstrip("/").startswith("messages") or any(name == b"anthropic-version" for name, _ in scope["headers"]):
-            return DIALECTS["anthropic"]
-        return DIALECTS["openai"]
-    return DIALECTS["ollama"]
+    if first != "v1":
+        return DIALECTS["ollama"]
+    return DIALECTS["anthropic"] if rest.lstrip("/").startswith("messages") else by_version(scope)
+
+
+def by_version(scope: HTTPScope) -> Dialect:
+    """Anthropic's dialect where the client names a version of its API, OpenAI's elsewhere: they share some paths."""
+    return DIALECTS["anthropic" if any(name == b"anthropic-version" for name, _ in scope["headers"]) else "openai"]
 
 
 def fixed(name: str) -> Callable[[HTTPScope], Dialect]:

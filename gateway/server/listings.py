@@ -5,16 +5,14 @@ from __future__ import annotations
 from litestar.handlers import ASGIRouteHandler
 
 from gateway.config.model import Client, Model, Router
-from gateway.errors import BadRequest
-from gateway.server.edge import Request, by_path, endpoint, fixed, reply
+from gateway.errors import BadRequest, NotFound
+from gateway.server.edge import Request, by_version, endpoint, fixed, reply
 from gateway.server.services import Services
 from gateway.wire import body as bodies
 from gateway.wire import listing
 
 #: What ``/api/version`` says: the version of Ollama whose API this is, since clients switch features by it.
 OLLAMA_VERSION = "0.13.0"
-
-_PREFIX = "/v1/models/"
 
 
 def routes(services: Services) -> list[ASGIRouteHandler]:
@@ -26,8 +24,7 @@ def routes(services: Services) -> list[ASGIRouteHandler]:
         endpoint(services, "/api/tags", _tags, methods=read, dialect=ollama),
         endpoint(services, "/api/ps", _ps, methods=read, dialect=ollama),
         endpoint(services, "/api/show", _show, methods={"POST"}, dialect=ollama),
-        endpoint(services, "/v1/models", _models, methods=read, dialect=by_path),
-        endpoint(services, "/v1/models/{model:path}", _model, methods=read, dialect=by_path),
+        endpoint(services, "/v1/models", _models, methods=read, dialect=by_version, below=True),
     ]
 
 
@@ -59,18 +56,18 @@ async def _show(services: Services, request: Request) -> None:
 
 
 async def _models(services: Services, request: Request) -> None:
-    entries = _entries(services, request)
-    listed = listing.anthropic_models(entries) if _anthropic(request) else listing.openai_models(entries)
-    await reply(request, listed)
-
-
-async def _model(services: Services, request: Request) -> None:
-    entry = _one(services, request, request.scope["path"].removeprefix(_PREFIX))
-    await reply(request, listing.anthropic_model(entry) if _anthropic(request) else listing.openai_model(entry))
-
-
-def _anthropic(request: Request) -> bool:
-    return any(name == b"anthropic-version" for name, _ in request.headers)
+    """All of them, or the one whose name follows in the path."""
+    path = request.scope["path"]
+    if not path.startswith("/"):
+        raise NotFound("no such path")
+    anthropic = by_version(request.scope).name == "anthropic"
+    if name := path.strip("/"):
+        entry = _one(services, request, name)
+        body = listing.anthropic_model(entry) if anthropic else listing.openai_model(entry)
+    else:
+        entries = _entries(services, request)
+        body = listing.anthropic_models(entries) if anthropic else listing.openai_models(entries)
+    await reply(request, body)
 
 
 def _entries(services: Services, request: Request) -> list[listing.Entry]:

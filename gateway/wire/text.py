@@ -32,3 +32,17 @@ def shown(message: str) -> str:
 def identifier(value: Any) -> str | None:
     """``value`` if it is a plain word that may stand in a header or a metric, else None."""
     return value if type(value) is str and _IDENTIFIER.fullmatch(value) else None
+
+
+def one_line(json: bytes) -> bytes:
+    """JSON without the characters that only Unicode takes for line ends, which are escaped.
+
+    They may stand in JSON as they are, but clients that read a stream line by line, such as Ollama's own SDK for
+    Python, would end a line there.
+    """
+    if json.isascii():
+        return json
+    # Beyond ASCII there is nothing but strings, and in UTF-8 no character's bytes are found inside of another's.
+    return (
+        json.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029").replace(b"\xc2\x85", b"\\u0085")
+    )

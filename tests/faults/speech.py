@@ -87,7 +87,7 @@ def _json(value: Any) -> bytes:
 
 _MODEL = {"created": 1, "model": "m"}
 _USAGE = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
-_MESSAGE = {
+_MESSAGE: dict[str, Any] = {
     "id": "msg_1",
     "type": "message",
     "role": "assistant",
@@ -135,9 +135,7 @@ ANTHROPIC = Speech(
     first=_anthropic("message_start", message=_MESSAGE)
     + _anthropic("content_block_start", index=0, content_block={"type": "text", "text": ""}),
     stop=_anthropic("content_block_stop", index=0)
-    + _anthropic(
-        "message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 1}
-    ),
+    + _anthropic("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 1}),
     done=_anthropic("message_stop"),
     idle=_anthropic("ping"),
     failure=_anthropic("error", error={"type": "overloaded_error", "message": "Overloaded"}),

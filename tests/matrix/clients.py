@@ -1,5 +1,6 @@
-"""The clients' side: each dialect as its users write requests and read answers. Only what the protocols' references say;
-nothing of the gateway's own code.
+"""The clients' side: each dialect as its users write requests and read answers.
+
+Only what the protocols' references say; nothing of the gateway's own code.
 """
 
 from __future__ import annotations
@@ -312,8 +313,13 @@ class Ollama(Client):
                     messages.append({"role": "tool", "content": text, "tool_name": name})
         fields: dict[str, Any] = {"messages": messages, "options": _options(ask)}
         if ask.tools:
-            functions = [{"name": it.name, "description": it.description, "parameters": it.schema} for it in ask.tools]
-            fields["tools"] = [{"type": "function", "function": function} for function in functions]
+            fields["tools"] = [
+                {
+                    "type": "function",
+                    "function": {"name": it.name, "description": it.description, "parameters": it.schema},
+                }
+                for it in ask.tools
+            ]
         return fields
 
     def hear(self, body: bytes) -> Reply:

@@ -1,5 +1,6 @@
-"""The providers' side: each wire as its servers read requests and write answers. Only what the protocols' references
-say; nothing of the gateway's own code.
+"""The providers' side: each wire as its servers read requests and write answers.
+
+Only what the protocols' references say; nothing of the gateway's own code.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ class Provider:
     wire: ClassVar[str]
     tells_cache: ClassVar[bool] = True
     stream_type: ClassVar[str] = "text/event-stream"
+    #: How many events of a stream come after its content.
+    ending: ClassVar[int] = 3
 
     def read(self, body: Any) -> Ask:
         """What a request asks."""
@@ -31,6 +34,10 @@ class Provider:
     def stream(self, reply: Reply) -> list[bytes]:
         """The events of a streamed answer; text, thoughts and arguments come in several pieces."""
         raise NotImplementedError
+
+    def begun(self, reply: Reply) -> bytes:
+        """A stream that has all its content, but not its end."""
+        return b"".join(self.stream(reply)[: -self.ending])
 
     def error(self, message: str, kind: str) -> bytes:
         """The body of an error; ``kind`` is the wire's own word for it, where it has one."""
@@ -56,7 +63,7 @@ class OpenAI(Provider):
         turns: list[Turn] = []
         system = ""
         for message in body["messages"]:
-            content = message["content"]
+            content = message.get("content")
             match message["role"]:
                 case "system":
                     assert not turns
@@ -149,7 +156,7 @@ class Anthropic(Provider):
             assert message["role"] != before
             before = message["role"]
             content = message["content"]
-            blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            blocks: list[dict[str, Any]] = [{"type": "text", "text": content}] if isinstance(content, str) else content
             text = "".join(block["text"] for block in blocks if block["type"] == "text")
             if before == "assistant":
                 uses = (block for block in blocks if block["type"] == "tool_use")
@@ -179,9 +186,10 @@ class Anthropic(Provider):
 
     def stream(self, reply: Reply) -> list[bytes]:
         usage = {**_usage(reply), "output_tokens": 1}
-        start = {**_MESSAGE, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
+        start: dict[str, Any] = {**_MESSAGE, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
         told: list[dict[str, Any]] = [{"type": "message_start", "message": start}, {"type": "ping"}]
         for index, block in enumerate(_blocks(reply)):
+            empty: dict[str, Any]
             match block["type"]:
                 case "text":
                     empty, deltas = {"text": ""}, [_delta("text_delta", text=it) for it in pieces(block["text"])]
@@ -236,6 +244,7 @@ class Ollama(Provider):
     wire = "ollama"
     tells_cache = False
     stream_type = "application/x-ndjson"
+    ending = 1
 
     def read(self, body: Any) -> Ask:
         assert body["model"] == MODEL
@@ -270,17 +279,17 @@ class Ollama(Provider):
         return _with_settings(Ask(tuple(turns), system), body)
 
     def whole(self, reply: Reply) -> bytes:
-        return _json({**_LINE, "message": _message(reply), **_done(reply)})
+        return _go({**_LINE, "message": _message(reply), **_done(reply)})
 
     def stream(self, reply: Reply) -> list[bytes]:
         said = [Reply(thinking=it) for it in pieces(reply.thinking)] + [Reply(it) for it in pieces(reply.text)]
         said += [Reply(calls=(call,)) for call in reply.calls]
         lines: list[dict[str, Any]] = [{**_LINE, "message": _message(piece), "done": False} for piece in said]
         lines.append({**_LINE, "message": _message(Reply()), **_done(reply)})
-        return [_json(line) + b"\n" for line in lines]
+        return [_go(line) + b"\n" for line in lines]
 
     def error(self, message: str, kind: str) -> bytes:
-        return _json({"error": message})
+        return _go({"error": message})
 
     def failure(self, message: str) -> bytes:
         return self.error(message, "") + b"\n"
@@ -290,14 +299,14 @@ class OllamaGenerate(Ollama):
     """The same server, asked at ``/api/generate``."""
 
     def whole(self, reply: Reply) -> bytes:
-        return _json({**_LINE, "response": reply.text, "thinking": reply.thinking, **_done(reply)})
+        return _go({**_LINE, "response": reply.text, "thinking": reply.thinking, **_done(reply)})
 
     def stream(self, reply: Reply) -> list[bytes]:
         said = [{"response": "", "thinking": it} for it in pieces(reply.thinking)]
         said += [{"response": it} for it in pieces(reply.text)]
         lines: list[dict[str, Any]] = [{**_LINE, **piece, "done": False} for piece in said]
         lines.append({**_LINE, "response": "", **_done(reply)})
-        return [_json(line) + b"\n" for line in lines]
+        return [_go(line) + b"\n" for line in lines]
 
 
 _LINE = {"model": "m-2026", "created_at": "2026-01-01T00:00:00Z"}
@@ -336,6 +345,11 @@ def _with_settings(ask: Ask, body: Any) -> Ask:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
+
+
+def _go(value: Any) -> bytes:
+    # Go escapes these two, and Ollama's clients count on it.
+    return _json(value).replace("\u2028".encode(), rb"\u2028").replace("\u2029".encode(), rb"\u2029")
 
 
 PROVIDERS: tuple[Provider, ...] = (OpenAI(), Anthropic(), Ollama())

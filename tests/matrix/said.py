@@ -92,7 +92,7 @@ Stop = Literal["stop", "length", "tools"]
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole answer; ``input`` and ``output`` are tokens, ``cached`` are those of ``input`` that were not read anew."""
+    """A whole answer; ``input`` and ``output`` are tokens, ``cached`` those of ``input`` that were not read anew."""
 
     text: str = ""
     thinking: str = ""

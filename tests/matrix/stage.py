@@ -17,6 +17,8 @@ from tests.matrix.said import Ask, Reply
 KEY = "the-team-s-key"
 ENVIRON = {"TEAM_KEY": KEY}
 VECTOR = (0.5, -0.25)
+#: The smallest picture, as a PNG in base64.
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 _PROVIDERS = {provider.wire: provider for provider in PROVIDERS}
 _JUDGE = "judge"
@@ -63,7 +65,7 @@ class Company(FaultServer):
         body = json.loads(request.body)
         if path[-1] in ("embeddings", "embed"):
             return [answer(json.dumps(_embeddings(wire, body)))]
-        provider = _PROVIDERS[wire]
+        provider = self.chosen if wire == self.chosen.wire else _PROVIDERS[wire]
         if body.get("stream"):
             return [head(provider.stream_type), *map(chunk, provider.stream(self.reply)), end()]
         return [answer(provider.whole(self.reply))]

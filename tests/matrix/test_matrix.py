@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
@@ -15,6 +16,7 @@ from gateway.wire.translated import Translated
 from tests.matrix.clients import CLIENTS, Client
 from tests.matrix.providers import PROVIDERS, OllamaGenerate, Provider
 from tests.matrix.said import Ask, Assistant, Call, Reply, Result, Tool, User
+from tests.matrix.stage import PIXEL
 from tests.relaykit import Kit, Recorder, answered, model, snapshot
 
 #: Asked for whole and answered so; asked for as a stream and answered so; asked for as a stream, answered in one piece.
@@ -23,7 +25,6 @@ MODES: tuple[Mode, ...] = ("whole", "stream", "one_piece")
 
 CLOCK = Tool("clock", "Tells the time", {"type": "object", "properties": {"city": {"type": "string"}}})
 WAKE = Tool("wake", "Wakes a guest", {"type": "object", "properties": {}})
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PARIS, OSLO = Call("call_1", "clock", {"city": "Paris"}), Call("call_2", "clock", {"city": "Oslo"})
 WOKEN = Call("call_3", "wake", {})
 
@@ -93,19 +94,22 @@ SCENES = {
     ),
 }
 
-CELLS = [
-    pytest.param(client, provider, id=f"{client.dialect}->{provider.wire}")
-    for client in CLIENTS
-    for provider in PROVIDERS
-]
+PAIRS = [(client, provider) for client in CLIENTS for provider in PROVIDERS]
+
+
+def cells(pairs: list[tuple[Client, Provider]]) -> list[Any]:
+    return [pytest.param(client, provider, id=f"{client.dialect}->{provider.wire}") for client, provider in pairs]
+
+
+CELLS = cells(PAIRS)
+TRANSLATED = cells([(client, provider) for client, provider in PAIRS if client.wire != provider.wire])
 
 
 def scenes() -> Iterator[Any]:
-    for client in CLIENTS:
-        for provider in PROVIDERS:
-            for name, each in SCENES.items():
-                if each.demands <= client.can:
-                    yield pytest.param(client, provider, each, id=f"{client.dialect}->{provider.wire}: {name}")
+    for client, provider in PAIRS:
+        for name, each in SCENES.items():
+            if each.demands <= client.can:
+                yield pytest.param(client, provider, each, id=f"{client.dialect}->{provider.wire}: {name}")
 
 
 @pytest.fixture
@@ -215,11 +219,7 @@ def _passes(client: Client, provider: Provider, refusal: Refusal) -> bool:
 async def test_a_failure_inside_a_stream_ends_it_without_a_proper_end(
     kit: Kit, client: Client, provider: Provider
 ) -> None:
-    speaker = spoken(client, provider)
-    begun = speaker.stream(Reply("Hello, wor"))
-    # Everything up to the text's last piece, and then no more.
-    last = max(place for place, event in enumerate(begun) if b'"r"' in event)
-    stream = b"".join(begun[: last + 1]) + provider.failure("the clock is broken")
+    stream = spoken(client, provider).begun(Reply("Hello, wor")) + provider.failure("the clock is broken")
     got = await ask(
         kit, client, provider, SCENES["text"].ask, "stream", answered(stream, content_type=provider.stream_type)
     )
@@ -243,8 +243,6 @@ def machine(client: Client, provider: Provider, asked: Ask) -> Watch:
 
 
 def _request(client: Client, asked: Ask) -> bytes:
-    import json
-
     return json.dumps({"model": "m", "stream": True, **client.write(asked)}).encode()
 
 
@@ -265,3 +263,13 @@ def test_it_does_not_matter_where_a_stream_is_cut(client: Client, provider: Prov
     assert heard(*(stream[place : place + 1] for place in range(len(stream)))) == reply
     for place in range(1, len(stream)):
         assert heard(stream[:place], stream[place:]) == reply
+
+
+@pytest.mark.parametrize(("client", "provider"), TRANSLATED)
+def test_no_line_ends_but_those_of_the_protocol(client: Client, provider: Provider) -> None:
+    """Clients that split a stream as Python's ``str.splitlines`` does find whole lines all the same."""
+    said = "one\u2028two\u2029three\x85four"
+    through = machine(client, provider, SCENES["text"].ask)
+    out = through.feed(b"".join(provider.stream(Reply(said, thinking=said)))) + through.close()
+    assert out.decode().splitlines() == out.decode().split("\n")[:-1]
+    assert client.listen(out).text == said

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from tests.faultserver import answer, chunk, end, head
 from tests.matrix.providers import PROVIDERS, Provider
 from tests.matrix.said import Assistant, Call, Reply, Result, Tool, User
-from tests.matrix.stage import KEY, VECTOR, Stage
+from tests.matrix.stage import KEY, PIXEL, VECTOR, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -30,7 +30,6 @@ CLOCK: Any = {
     "function": {"name": "clock", "description": "Tells the time", "parameters": SCHEMA, "strict": True},
 }
 PARIS = Call("call_1", "clock", {"city": "Paris"})
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 each_provider = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.wire)
 
@@ -104,7 +103,8 @@ async def test_a_tool_and_its_result(stage: Stage, openai_sdk: openai.AsyncOpenA
     stage.set(provider, Reply(calls=(PARIS,), stop="tools"))
     first = await openai_sdk.chat.completions.create(model="smart", messages=HELLO, max_tokens=100, tools=[CLOCK])
     message = first.choices[0].message
-    (call,) = message.tool_calls or ()
+    assert message.tool_calls is not None
+    (call,) = message.tool_calls
     assert call.type == "function"
     assert (call.id, call.function.name, json.loads(call.function.arguments)) == ("call_1", "clock", {"city": "Paris"})
     # The model that asked gets the result, whoever would be chosen now.
@@ -122,9 +122,7 @@ async def test_a_tool_and_its_result(stage: Stage, openai_sdk: openai.AsyncOpenA
 
 
 @each_provider
-async def test_a_picture_and_a_system_prompt(
-    stage: Stage, openai_sdk: openai.AsyncOpenAI, provider: Provider
-) -> None:
+async def test_a_picture_and_a_system_prompt(stage: Stage, openai_sdk: openai.AsyncOpenAI, provider: Provider) -> None:
     stage.set(provider)
     await openai_sdk.chat.completions.create(
         model="smart",
@@ -205,9 +203,7 @@ async def test_the_provider_refuses_the_request(
 
 
 @each_provider
-async def test_the_provider_limits_the_rate(
-    stage: Stage, openai_sdk: openai.AsyncOpenAI, provider: Provider
-) -> None:
+async def test_the_provider_limits_the_rate(stage: Stage, openai_sdk: openai.AsyncOpenAI, provider: Provider) -> None:
     limited = answer(provider.error("come again later", "rate_limit_error"), 429)
     stage.set(provider, None, limited)
     with pytest.raises(openai.RateLimitError, match="come again later") as caught:
@@ -225,15 +221,19 @@ async def test_the_provider_breaks_down(stage: Stage, openai_sdk: openai.AsyncOp
 
 @each_provider
 async def test_the_stream_breaks_off(stage: Stage, openai_sdk: openai.AsyncOpenAI, provider: Provider) -> None:
-    begun = b"".join(event for event in provider.stream(Reply("Hello.")) if b"l" in event or b"lo." in event)
-    stage.set(provider, None, head(provider.stream_type), chunk(begun + provider.failure("out of memory")), end())
-    heard = ""
-    with pytest.raises(openai.APIError, match="out of memory"):
+    broken = provider.begun(Reply("Hello.")) + provider.failure("out of memory")
+    stage.set(provider, None, head(provider.stream_type), chunk(broken), end())
+    heard = []
+
+    async def listen() -> None:
         async for piece in await openai_sdk.chat.completions.create(
             model="smart", messages=HELLO, max_tokens=100, stream=True
         ):
-            heard += piece.choices[0].delta.content or ""
-    assert heard == "Hello."
+            heard.append(piece.choices[0].delta.content or "")
+
+    with pytest.raises(openai.APIError, match="out of memory"):
+        await listen()
+    assert "".join(heard) == "Hello."
 
 
 async def test_the_gateway_refuses(openai_sdk: openai.AsyncOpenAI) -> None:

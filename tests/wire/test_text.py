@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from gateway.wire.text import MAX_MESSAGE, has_key, identifier, shown
+from gateway.wire.text import MAX_MESSAGE, has_key, identifier, one_line, shown
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,12 @@ def test_identifiers(word: str) -> None:
 @pytest.mark.parametrize("word", ["", "two words", "a\r\nb", "é", "x" * 65, "a\n", 429, None, ["a"], {"a": 1}])
 def test_no_identifiers(word: object) -> None:
     assert identifier(word) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "plain", "Grüß 漢字 🙂", "a\u2028b\u2029c\x85d", "\u2027\u202a\x84\x86", "ä\n\r\x0b"]
+)
+def test_json_on_one_line(text: str) -> None:
+    json = one_line(msgspec.json.encode(text))
+    assert msgspec.json.decode(json) == text
+    assert len(json.decode().splitlines()) == 1

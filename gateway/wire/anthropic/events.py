@@ -28,6 +28,7 @@ from gateway.errors import RelayError
 from gateway.wire.anthropic.answer import made_id
 from gateway.wire.anthropic.errors import encode_in_band
 from gateway.wire.anthropic.vocabulary import UNSIGNED, safe_id, stop_reason, wire_usage
+from gateway.wire.text import one_line
 
 _json = msgspec.json.Encoder()
 _any = msgspec.json.Decoder()
@@ -35,7 +36,7 @@ _DELTA_END = b"}}\n\n"
 
 
 def _event(kind: str, fields: dict[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), _json.encode({"type": kind, **fields}))
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), one_line(_json.encode({"type": kind, **fields})))
 
 
 class _Call:
@@ -184,7 +185,7 @@ class Encoder:
         if self._open != "text":
             begin = self._begin_message() + self._end_block()
             begin += self._begin_block("text", {"type": "text", "text": ""}, b'"delta":{"type":"text_delta","text":')
-        return begin + self._prefix + _json.encode(text) + _DELTA_END
+        return begin + self._prefix + one_line(_json.encode(text)) + _DELTA_END
 
     def _think(self, event: ReasoningDelta) -> bytes:
         if event.redacted is not None:
@@ -198,7 +199,7 @@ class Encoder:
             block = {"type": "thinking", "thinking": "", "signature": ""}
             said += self._begin_block("thinking", block, b'"delta":{"type":"thinking_delta","thinking":')
         if event.text:
-            said += self._prefix + _json.encode(event.text) + _DELTA_END
+            said += self._prefix + one_line(_json.encode(event.text)) + _DELTA_END
         if event.signature:
             said += self._sign(event.signature)
         return said
@@ -236,4 +237,4 @@ class Encoder:
 
     def _fragment(self, call: _Call) -> bytes:
         fragment = call.take()
-        return self._prefix + _json.encode(fragment) + _DELTA_END if fragment else b""
+        return self._prefix + one_line(_json.encode(fragment)) + _DELTA_END if fragment else b""

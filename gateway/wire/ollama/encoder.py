@@ -25,6 +25,7 @@ from gateway.chat import (
 from gateway.errors import RelayError
 from gateway.wire.ollama.errors import encode_inband
 from gateway.wire.ollama.provider import tool_call
+from gateway.wire.text import one_line
 
 _encode = msgspec.json.encode
 _MORE = b',"done":false}\n'
@@ -139,7 +140,7 @@ class Encoder:
             return b""
         if self._first is None:
             self._first = self._clock()
-        return before + _encode(text) + self._more
+        return before + one_line(_encode(text)) + self._more
 
     def _gather(self, delta: ToolCallDelta) -> None:
         call = self._calls.get(delta.index)
@@ -161,7 +162,7 @@ class Encoder:
             for position, call in enumerate(self._calls.values())
         ]
         self._calls.clear()
-        return self._head + self._shape.calls + _encode(calls) + self._more
+        return self._head + self._shape.calls + one_line(_encode(calls)) + self._more
 
 
 def head(model: str, created: float) -> bytes:

@@ -96,9 +96,12 @@ _INVALID = "the provider's answer is not of Ollama's protocol"
 def decode(raw: bytes) -> Line:
     """One line, or one whole body. Raises UpstreamInvalidResponse where it is not of this wire."""
     try:
-        return _decoder.decode(raw)
+        line = _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamInvalidResponse(_INVALID) from error
+    if line.done is None and line.message is None and line.response is None and not line.error:
+        raise UpstreamInvalidResponse(_INVALID)
+    return line
 
 
 def _count(value: float | None) -> int | None:

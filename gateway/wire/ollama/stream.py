@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
+import msgspec
+
 from gateway.chat import Event, Finish, FinishReason, ReasoningDelta, Start, TextDelta, ToolCallDelta, UsageReport
 from gateway.errors import UpstreamError, UpstreamInvalidResponse, UpstreamTruncated
 from gateway.wire import ndjson
@@ -166,7 +168,9 @@ def _ensure_ended(progress: Progress) -> None:
 
 def _cut_short(rest: bytes, error: UpstreamInvalidResponse) -> UpstreamError:
     """Why a last line cannot be read: cut off if it begins as an object does, else no line of this wire at all."""
-    return UpstreamTruncated(_TRUNCATED) if rest.lstrip().startswith(b"{") else error
+    cause = error.__cause__
+    whole = cause is None or isinstance(cause, msgspec.ValidationError)
+    return UpstreamTruncated(_TRUNCATED) if rest.lstrip().startswith(b"{") and not whole else error
 
 
 _TRUNCATED = "the provider's answer ended too early"

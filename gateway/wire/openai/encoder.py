@@ -24,6 +24,7 @@ from gateway.errors import RelayError
 from gateway.wire.openai.calls import NO_ARGUMENTS
 from gateway.wire.openai.errors import error_object
 from gateway.wire.openai.vocabulary import FINISH, call_id, speaks_of_functions, usage_object
+from gateway.wire.text import one_line
 
 _json = msgspec.json.Encoder().encode
 _DONE = b"data: [DONE]\n\n"
@@ -108,18 +109,22 @@ class ChatEncoder(_Encoder):
     def encode(self, event: Event) -> bytes:
         """See :meth:`gateway.wire.protocol.Encoder.encode`."""
         if type(event) is TextDelta and self._envelope:
-            return self._open + b'"content":' + _json(event.text) + self._tail
+            return self._open + b'"content":' + one_line(_json(event.text)) + self._tail
         match event:
             case Start():
                 return b"" if self._envelope else self._begin(event.id, event.model)
             case TextDelta():
-                return self._begun() + self._chunk(b'"content":' + _json(event.text))
+                return self._begun() + self._chunk(b'"content":' + one_line(_json(event.text)))
             case ReasoningDelta():
                 # DeepSeek's name for it, which most clients read. Proofs have no place here.
-                return self._begun() + self._chunk(b'"reasoning_content":' + _json(event.text)) if event.text else b""
+                return (
+                    self._begun() + self._chunk(b'"reasoning_content":' + one_line(_json(event.text)))
+                    if event.text
+                    else b""
+                )
             case RefusalDelta():
                 self._refused = True
-                return self._begun() + self._chunk(b'"refusal":' + _json(event.text))
+                return self._begun() + self._chunk(b'"refusal":' + one_line(_json(event.text)))
             case ToolCallDelta():
                 return self._begun() + self._call(event)
             case UsageReport():
@@ -148,9 +153,9 @@ class ChatEncoder(_Encoder):
             named = delta.id or call_id(self._answer_id, index)
             call = {"index": index, "id": named, "type": "function", "function": function}
         if not self._functions:
-            return self._chunk(b'"tool_calls":[' + _json(call) + b"]")
+            return self._chunk(b'"tool_calls":[' + one_line(_json(call)) + b"]")
         # There can only be one function call.
-        return self._chunk(b'"function_call":' + _json(call["function"])) if index == 0 else b""
+        return self._chunk(b'"function_call":' + one_line(_json(call["function"]))) if index == 0 else b""
 
     def _finish(self, reason: FinishReason) -> bytes:
         # A tool without parameters may be called with nothing at all on other wires; clients of this one parse it.
@@ -180,7 +185,7 @@ class TextEncoder(_Encoder):
             case Start():
                 return b"" if self._envelope else self._begin(event.id, event.model)
             case TextDelta() | RefusalDelta():
-                return self._begun() + self._chunk(_json(event.text))
+                return self._begun() + self._chunk(one_line(_json(event.text)))
             case UsageReport():
                 self._usage = self._usage.merged(event.usage)
                 return b""

@@ -17,7 +17,7 @@ from gateway.chat import (
     TextDelta,
     UsageReport,
 )
-from gateway.errors import UpstreamInvalidResponse, UpstreamTruncated
+from gateway.errors import UpstreamInvalidResponse, UpstreamResponseTooLarge, UpstreamTruncated
 from gateway.wire import sse
 from gateway.wire.openai import told
 from gateway.wire.openai.calls import Calls
@@ -130,14 +130,22 @@ class Watch(_Reader):
                 if end == len(chunk):
                     return chunk
                 ordinary, chunk = chunk[:end], chunk[end:]
-        events = splitter.feed(chunk)
-        if len(events) == 1:
-            return ordinary + events[0] if self._passes(events[0]) else ordinary
-        return ordinary + b"".join([event for event in events if self._passes(event)])
+        passed = [ordinary] if ordinary else []
+        try:
+            for event in splitter.feed(chunk):
+                if self._passes(event):
+                    passed.append(event)
+        except (UpstreamInvalidResponse, UpstreamResponseTooLarge) as error:
+            if not passed:
+                raise
+            progress.broken = error
+        return passed[0] if len(passed) == 1 else b"".join(passed)
 
     def close(self) -> bytes:
         """See :meth:`gateway.wire.protocol.Watch.close`."""
         rest = self._splitter.close()
+        if self.progress.broken is not None:
+            raise self.progress.broken
         if self.progress.failure is not None:
             return b""
         if self.progress.complete:
@@ -203,20 +211,27 @@ class Decoder(_Reader):
     def feed(self, chunk: bytes) -> list[Event]:
         """See :meth:`gateway.wire.protocol.Decoder.feed`."""
         events: list[Event] = []
-        for raw in self._splitter.feed(chunk):
-            if self.progress.failure is not None:
-                break
-            event = self._read(raw)
-            if event is DONE:
-                self._end(events)
-            elif event is not None:
-                self._chunk(event, events)
+        try:
+            for raw in self._splitter.feed(chunk):
+                if self.progress.failure is not None:
+                    break
+                event = self._read(raw)
+                if event is DONE:
+                    self._end(events)
+                elif event is not None:
+                    self._chunk(event, events)
+        except UpstreamInvalidResponse as error:
+            if not events:
+                raise
+            self.progress.broken = error
         return events
 
     def close(self) -> list[Event]:
         """See :meth:`gateway.wire.protocol.Decoder.close`."""
         rest = self._splitter.close()
         events: list[Event] = []
+        if self.progress.broken is not None:
+            raise self.progress.broken
         if self.progress.failure is not None or self.progress.complete:
             return events
         if not self._finished and not _is_done(rest):

@@ -211,6 +211,8 @@ BAD: dict[str, tuple[bytes, type[UpstreamError]]] = {
     "html-lines": (b"<html>\n</html>\n", UpstreamInvalidResponse),
     "cut-json": (b'{"model":"m",\n', UpstreamInvalidResponse),
     "not-an-object": (b"[]\n", UpstreamInvalidResponse),
+    "an-object-that-says-nothing": (b"{}", UpstreamInvalidResponse),
+    "a-line-that-says-nothing": (b'{"model":"m"}\n', UpstreamInvalidResponse),
     "server-sent-events": (b"data: {}\n\n", UpstreamInvalidResponse),
     "wrong-type": (b'{"message":{"content":5}}\n', UpstreamInvalidResponse),
     "invalid-utf-8": (b'{"message":{"content":"\xff"}}\n', UpstreamInvalidResponse),
