@@ -22,8 +22,8 @@ DEV := $(VENV)/.dev
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-# What the checks need beside Python, installed only where CI=true: the benchmark's parties.
-DEBIAN_PACKAGES := nginx-light libnginx-mod-http-echo util-linux wrk
+# What the checks need beside Python, installed only where CI=true: the benchmark's parties, and a Prometheus to ask.
+DEBIAN_PACKAGES := nginx-light libnginx-mod-http-echo prometheus util-linux wrk
 SMOKE := $(if $(filter true,$(CI)),bench-smoke)
 
 .PHONY: help
@@ -48,7 +48,7 @@ types: $(DEV) ## Check types
 	$(BIN)/mypy
 
 .PHONY: unit
-unit: $(DEV) ## Run the tests; PYTEST="-k name" chooses
+unit: $(DEV) debian ## Run the tests; PYTEST="-k name" chooses
 	$(BIN)/pytest $(PYTEST)
 
 .PHONY: format

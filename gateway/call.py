@@ -8,11 +8,15 @@ import msgspec
 
 from gateway.chat import ChatRequest
 from gateway.config.model import Client, Model, Router
+from gateway.costs import cost
 from gateway.errors import RelayError
 from gateway.generation import Generation, Headers
 from gateway.ledger import Entry
 from gateway.routing.decide import Decision
 from gateway.wire.protocol import Dialect
+
+#: Tags that one request may bring with it.
+MAX_TAGS = 16
 
 
 class Sink(Protocol):
@@ -49,7 +53,7 @@ class Call(msgspec.Struct, kw_only=True):
     client: Client | None
     #: ``X-LLM-Relay-Session``.
     session: str | None
-    #: Tags that the request's headers carry.
+    #: Tags that the request's head carries (``X-LLM-Relay-Tags``).
     tags: tuple[str, ...]
     #: The client's raw headers; what travels on is chosen by the wire's allow-list.
     headers: Headers
@@ -62,6 +66,11 @@ class Call(msgspec.Struct, kw_only=True):
     def client_name(self) -> str:
         return self.client.name if self.client else ""
 
+    @property
+    def all_tags(self) -> tuple[str, ...]:
+        """The client's tags, then those that the request brings."""
+        return all_tags(self.client, self.tags + self.request.tags)
+
 
 class State(msgspec.Struct):
     """What is known of a call while it runs: kept for the response's headers and for the account of it."""
@@ -73,3 +82,18 @@ class State(msgspec.Struct):
     designator_seconds: float = 0.0
     upstream_seconds: float = 0.0
     session_key: bytes | None = None
+
+    def charge(self, generation: Generation) -> None:
+        """What the answer cost, as far as its tokens are known; a part of an answer costs what it used so far."""
+        entry = self.entry
+        if self.model is None:
+            return
+        entry.cost = cost(self.model, entry)
+        if entry.cost is not None and self.router is not None:
+            entry.dearest_cost = generation.dearest[self.router.name].cost(entry)
+
+
+def all_tags(client: Client | None, brought: tuple[str, ...]) -> tuple[str, ...]:
+    """The tags of ``client``, then those that its request brought, as far as there is room for them."""
+    own = client.tags if client is not None else ()
+    return own + tuple(dict.fromkeys(brought))[:MAX_TAGS] if brought else own

@@ -55,13 +55,10 @@ def believed(usage: Usage) -> Usage:
 
 def cost(model: Model, used: Tokens) -> float | None:
     """USD for the tokens that ``model`` used; None where that is not known."""
-    price, whole, output = model.price, used.input, used.output
-    if price is None or whole is None or output is None:
+    price, billed = model.price, _billed(used)
+    if price is None or billed is None:
         return None
-    read, written = used.cache_read or 0, used.cache_write or 0
-    plain = whole - read - written
-    if plain < 0 or read < 0 or written < 0 or output < 0:
-        return None
+    plain, read, written, output = billed
     total = 0
     for tokens, usd in (
         (plain, price.input),
@@ -94,18 +91,27 @@ class Dearest:
 
     def cost(self, used: Tokens) -> float | None:
         """USD; None where that is not known."""
-        whole, output = used.input, used.output
-        if not self._rates or whole is None or output is None:
+        billed = _billed(used)
+        if billed is None or not self._rates:
             return None
-        read, written = used.cache_read or 0, used.cache_write or 0
-        plain = whole - read - written
-        if plain < 0 or read < 0 or written < 0 or output < 0:
-            return None
+        plain, read, written, output = billed
         return _usd(max([plain * a + read * b + written * c + output * d for a, b, c, d in self._rates]))
 
 
+def _billed(used: Tokens) -> tuple[int, int, int, int] | None:
+    """Plain input, cache read, cache written and output; None where that is not known, or cannot be."""
+    whole, output = used.input, used.output
+    if whole is None or output is None:
+        return None
+    read, written = used.cache_read or 0, used.cache_write or 0
+    plain = whole - read - written
+    if plain < 0 or read < 0 or written < 0 or output < 0:
+        return None
+    return plain, read, written, output
+
+
 def _usd(picos: int) -> float:
-    """The float nearest to so many billionths of a dollar: one division, so one rounding."""
+    """Rounded to billionths; one division, so that it is the float nearest to them."""
     return (picos + _PICO_PER_NANO // 2) // _PICO_PER_NANO / _NANO
 
 
@@ -120,10 +126,8 @@ def _rates(price: Price | None) -> _Rates | None:
 
 def _undominated(rates: Iterable[_Rates]) -> list[_Rates]:
     distinct = list(dict.fromkeys(rates))
-    return [
-        each
-        for each in distinct
-        if not any(
-            other != each and all(theirs >= mine for mine, theirs in zip(each, other, strict=True)) for other in distinct
-        )
-    ]
+    return [each for each in distinct if not any(_dominates(other, each) for other in distinct if other != each)]
+
+
+def _dominates(one: _Rates, other: _Rates) -> bool:
+    return all(mine >= theirs for mine, theirs in zip(one, other, strict=True))

@@ -64,6 +64,12 @@ MIGRATIONS = (
     );
     CREATE INDEX ledger_time ON ledger (time);
     """,
+    """
+    ALTER TABLE ledger ADD COLUMN designator_cache_read INTEGER;
+    ALTER TABLE ledger ADD COLUMN designator_cache_write INTEGER;
+    ALTER TABLE ledger ADD COLUMN designator_reasoning INTEGER;
+    ALTER TABLE ledger ADD COLUMN dearest_cost REAL;
+    """,
 )
 
 

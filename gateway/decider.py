@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 
+import msgspec
+
 from gateway.call import Call, State
-from gateway.chat import Answer, ChatRequest, Text
+from gateway.chat import Answer, ChatRequest, Text, Usage
 from gateway.config.model import Model, Router
+from gateway.costs import believed, cost
 from gateway.errors import (
     UpstreamError,
     UpstreamInvalidResponse,
@@ -42,6 +45,40 @@ _OUTCOMES: dict[str, Outcome] = {
 }
 
 
+class Asked(msgspec.Struct):
+    """One question to a designator, and what it took.
+
+    Several requests of a session may wait for the same answer: one of them accounts for it.
+    """
+
+    designator: Model
+    began: float
+    outcome: Outcome | None = None
+    #: None while there is no answer.
+    seconds: float | None = None
+    usage: Usage = Usage()
+    accounted: bool = False
+
+    def account(self, state: State) -> None:
+        """Charge the request of ``state``, unless another one was."""
+        if self.accounted:
+            return
+        self.accounted = True
+        if self.seconds is None:
+            self.seconds = time.perf_counter() - self.began
+        entry, usage = state.entry, believed(self.usage)
+        state.designator_seconds = self.seconds
+        entry.designator = self.designator.id
+        entry.designator_outcome = self.outcome
+        if self.outcome == "open":
+            return
+        entry.designator_ms = self.seconds * 1000
+        entry.designator_input, entry.designator_output = usage.input, usage.output
+        entry.designator_cache_read, entry.designator_cache_write = usage.cache_read, usage.cache_write
+        entry.designator_reasoning = usage.reasoning
+        entry.designator_cost = cost(self.designator, usage)
+
+
 class Decider:
     """Decides for one worker."""
 
@@ -50,6 +87,8 @@ class Decider:
         self.sessions = sessions
         self.health = health
         self.metrics = metrics
+        #: Questions that several requests may wait for, by the session's key.
+        self._asked: dict[bytes, Asked] = {}
 
     async def decide(self, call: Call, policy: Policy, state: State) -> Decision:
         """The decision for one call; ``state`` learns what it took.
@@ -68,7 +107,7 @@ class Decider:
         if router.strategy == "session":
             return await self._decide_session(call, policy, state)
         outcome = policy.decide(request, None, unavailable)
-        return outcome if isinstance(outcome, Decision) else await self._designate(call, policy, outcome, state)
+        return outcome if isinstance(outcome, Decision) else await self._decide_alone(call, policy, outcome, state)
 
     def moved(self, decision: Decision, router: Router, state: State) -> None:
         """Another candidate than the decided one answered: the session stays with that one."""
@@ -79,6 +118,13 @@ class Decider:
         """``model`` asked for a tool: whoever brings its result comes back to it."""
         self.sessions.put(self._tool_key(call, router, tool_call), router.name, model.id, TOOL_LOOP_TTL)
         await self.sessions.settle()
+
+    async def _decide_alone(self, call: Call, policy: Policy, ask: Ask, state: State) -> Decision:
+        asked = Asked(policy.router.designator.model, time.perf_counter())
+        try:
+            return await self._designate(call, policy, ask, asked)
+        finally:
+            asked.account(state)
 
     async def _decide_session(self, call: Call, policy: Policy, state: State) -> Decision:
         router, request, sessions = policy.router, call.request, self.sessions
@@ -92,9 +138,9 @@ class Decider:
             else:
                 sessions.put(key, router.name, outcome.candidate.id, router.session_ttl)
             return outcome
-        ask, led = outcome, False
+        ask, began, led = outcome, time.perf_counter(), False
 
-        async def lead() -> Decision:
+        async def lead() -> tuple[Decision, Asked | None]:
             nonlocal led
             led = True
             # Another request of this session may have decided between our look and our turn.
@@ -102,32 +148,40 @@ class Decider:
             if settled is not None:
                 sticky = policy.decide(request, Remembered(settled, "session"), unavailable)
                 if isinstance(sticky, Decision):
-                    return sticky
-            decision = await self._designate(call, policy, ask, state)
+                    return sticky, None
+            question = self._asked[key] = Asked(router.designator.model, time.perf_counter())
+            decision = await self._designate(call, policy, ask, question)
             # A fallback is nobody's choice: the next turn asks again.
             if decision.reason == "designated":
                 sessions.put(key, router.name, decision.candidate.id, router.session_ttl, first=not pinned)
                 await sessions.settle()
-            return decision
+            return decision, question
 
-        decision = await sessions.claim(key, lead)
+        asked: Asked | None = None
+        try:
+            decision, asked = await sessions.claim(key, lead)
+        finally:
+            # Whoever comes back first accounts for the question, or whoever leaves last and so ends it.
+            if not sessions.claimed(key):
+                asked = self._asked.pop(key, asked)
+            if asked is not None:
+                asked.account(state)
         if led:
             return decision
+        state.designator_seconds = time.perf_counter() - began
         if decision.reason != "designated" and decision.candidate in ask.eligible:
             return decision
         shared = policy.decide(request, Remembered(decision.candidate.id, "session"), unavailable)
-        return shared if isinstance(shared, Decision) else await self._designate(call, policy, shared, state)
+        return shared if isinstance(shared, Decision) else await self._decide_alone(call, policy, shared, state)
 
-    async def _designate(self, call: Call, policy: Policy, ask: Ask, state: State) -> Decision:
+    async def _designate(self, call: Call, policy: Policy, ask: Ask, asked: Asked) -> Decision:
         """Ask the designator. Whatever goes wrong, the fallback answers, within the designator's deadline."""
-        designator, entry = policy.router.designator, state.entry
+        designator = policy.router.designator
         model = designator.model
-        entry.designator = model.id
         resting = self.health.cooling()
         if model.id in resting or model.provider.name in resting or not self.health.allow(model.id, designator.timeout):
-            entry.designator_outcome = "open"
+            asked.outcome = "open"
             return policy.fall_back(ask, "fallback_open")
-        began = time.perf_counter()
         try:
             answer = await self._ask(call, model, ask.prompt, designator.timeout)
         except UpstreamTimeout:
@@ -140,16 +194,15 @@ class Decider:
             self.health.note(model.id, error)
             decision = policy.fall_back(ask, "fallback_error")
         else:
-            entry.designator_input, entry.designator_output = answer.usage.input, answer.usage.output
+            asked.usage = answer.usage
             decision = policy.settle(ask, "".join(part.text for part in answer.parts if type(part) is Text))
         finally:
-            state.designator_seconds = time.perf_counter() - began
-            entry.designator_ms = state.designator_seconds * 1000
+            asked.seconds = time.perf_counter() - asked.began
         if decision.reason in ("fallback_timeout", "fallback_error"):
             self.health.failed(model.id)
         else:
             self.health.ok(model.id)
-        entry.designator_outcome = _OUTCOMES[decision.reason]
+        asked.outcome = _OUTCOMES[decision.reason]
         return decision
 
     async def _ask(self, call: Call, model: Model, prompt: ChatRequest, seconds: float) -> Answer:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-from gateway.config.model import Client, Router
+from gateway.call import all_tags
+from gateway.chat import Usage
+from gateway.config.model import Client, Model, Router
+from gateway.costs import believed, cost
 from gateway.errors import BadRequest, RelayError, UpstreamError
 from gateway.generation import Generation, Headers
 from gateway.ledger import Entry
@@ -23,15 +26,19 @@ async def embed(
     request: embeddings.EmbeddingRequest,
     *,
     request_id: str,
+    tags: tuple[str, ...],
     via: tuple[bytes, bytes],
     started: float,
 ) -> tuple[Headers, bytes]:
-    """The answer to ``request``: headers and body. Raises a RelayError; accounted either way."""
+    """The answer to ``request``: headers and body. Raises a RelayError; accounted either way.
+
+    ``tags`` are those of the request's head.
+    """
     entry = Entry(
         time=time.time(),
         request_id=request_id,
         client=client.name if client else None,
-        tags=(*request.tags, *(client.tags if client else ())),
+        tags=all_tags(client, tags + request.tags),
         revision=generation.revision,
         commit=generation.snapshot.commit,
         dialect=f"{request.dialect}.embed",
@@ -75,11 +82,19 @@ async def _embed(
             reply.close()
         if embeddings.passes_through(request, provider.wire):
             usage, entry.provider_model = embeddings.watch_answer(answer)
-            entry.input = usage.input
+            _charge(entry, model, usage)
             return answer
         embedded = embeddings.decode_answer(answer, len(request.input or ()))
     except UpstreamError as error:
         relay.note(provider.name, error)
         raise
-    entry.provider_model, entry.input = embedded.model, embedded.usage.input
+    entry.provider_model = embedded.model
+    _charge(entry, model, embedded.usage)
     return embeddings.encode_answer(request, embedded, model.id)
+
+
+def _charge(entry: Entry, model: Model, usage: Usage) -> None:
+    entry.input = believed(usage).input
+    # A vector is no text: nothing is written.
+    entry.output = None if entry.input is None else 0
+    entry.cost = cost(model, entry)

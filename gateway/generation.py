@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from gateway.config.model import Client, Model, Operator, Router, Secret, Snapshot
+from gateway.costs import Dearest
 from gateway.errors import ModelNotFound
 from gateway.routing.decide import Policy
 from gateway.wire.protocol import Target
@@ -25,6 +26,7 @@ class Generation:
         "_operators",
         "_routers",
         "_targets",
+        "dearest",
         "policies",
         "revision",
         "revision_header",
@@ -36,6 +38,11 @@ class Generation:
         self.revision = snapshot.revision
         self.revision_header = _revision(snapshot).encode()
         self.policies: dict[str, Policy] = {name: Policy(router) for name, router in snapshot.routers.items()}
+        #: By router, what its traffic would cost on the dearest of its candidates.
+        self.dearest = {
+            name: Dearest(candidate.model for candidate in router.candidates)
+            for name, router in snapshot.routers.items()
+        }
         self._routers: dict[str, Router] = {name.lower(): router for name, router in snapshot.routers.items()}
         self._clients: dict[bytes, Client] = {digest(client.key): client for client in snapshot.clients}
         self._operators: dict[bytes, Operator] = {digest(operator.key): operator for operator in snapshot.operators}
@@ -51,9 +58,12 @@ class Generation:
 
     def model(self, name: str) -> Model | None:
         """The model that a client means by ``provider/model``; a provider's own ``:latest`` is left alone."""
+        known = self.snapshot.models
         found = self.snapshot.model(name)
-        if found is not None and name not in self.snapshot.models and name.lower().endswith(":latest"):
-            return self.snapshot.models.get(name[: -len(":latest")].lower(), found)
+        if found is not None and found.id not in known and found.id.lower().endswith(":latest"):
+            # Ollama's clients write it behind every name that has no tag.
+            plain = self.snapshot.model(found.id[: -len(":latest")])
+            return plain if plain is not None and plain.id in known else found
         return found
 
     def resolve(self, name: str, client: Client | None) -> Router | Model:

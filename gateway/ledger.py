@@ -30,7 +30,6 @@ _WAITING = 100_000
 _FOREIGN_TEXT = 200
 _PRUNE_EVERY = 60.0
 _PRUNE_ROWS = 5000
-_DAY = 86400.0
 
 
 class Entry(msgspec.Struct, kw_only=True, gc=False):
@@ -59,17 +58,22 @@ class Entry(msgspec.Struct, kw_only=True, gc=False):
     designator: str | None = None
     designator_outcome: Outcome | None = None
     designator_ms: float | None = None
+    #: Tokens as in :class:`gateway.chat.Usage`: cached ones are part of the input, reasoning is part of the output.
     designator_input: int | None = None
     designator_output: int | None = None
-    #: USD, as every cost here.
+    designator_cache_read: int | None = None
+    designator_cache_write: int | None = None
+    designator_reasoning: int | None = None
+    #: USD, as every cost here; see :mod:`gateway.costs`.
     designator_cost: float | None = None
-    #: Tokens as in :class:`gateway.chat.Usage`: cached ones are part of ``input``, reasoning is part of ``output``.
     input: int | None = None
     output: int | None = None
     cache_read: int | None = None
     cache_write: int | None = None
     reasoning: int | None = None
     cost: float | None = None
+    #: What the same tokens would have cost on the router's dearest candidate; known only where ``cost`` is.
+    dearest_cost: float | None = None
     ttft_ms: float | None = None
     total_ms: float | None = None
     #: The gateway's own share of ``total_ms``.
@@ -95,14 +99,26 @@ class Sum(msgspec.Struct, frozen=True):
     cache_read: int | None
     cache_write: int | None
     reasoning: int | None
+    #: USD. Sums are exact, in billionths.
     cost: float | None
+    #: What the requests of routers whose candidates are all priced would have cost on the dearest of them.
+    dearest_cost: float | None
+    #: How much less those requests did cost, their designators included.
+    saving: float | None
     #: Requests that were answered without saying how many tokens that took: the sums are short by these.
     unknown: int
+    #: Requests that were answered, in whole or in part, at an unknown cost.
+    unpriced: int
     #: Requests for which a designator was asked, and what that took: never part of the sums above.
     designator_requests: int
     designator_input: int | None
     designator_output: int | None
+    designator_cache_read: int | None
+    designator_cache_write: int | None
+    designator_reasoning: int | None
     designator_cost: float | None
+    #: Requests for which a designator was asked at an unknown cost; a provider that failed asks nothing for that.
+    designator_unpriced: int
     #: Means, in milliseconds.
     ttft_ms: float | None
     total_ms: float | None
@@ -138,15 +154,25 @@ _NAMES = ", ".join(f'"{name}"' for name in _COLUMNS)
 _INSERT = f"INSERT INTO ledger ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 _PRUNE = "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger WHERE time < ? LIMIT ?)"
 _ROWS = f"SELECT {_NAMES} FROM ledger WHERE time >= ? ORDER BY time DESC, id DESC LIMIT ?"
+# Costs are whole billionths of a dollar, and floats count whole numbers exactly: the sums do not depend on any order.
 _SUMMARY = """
-    SELECT {key} AS key, count(*), sum(ended IN ('error', 'upstream_cut')),
-        sum(input), sum(output), sum(cache_read), sum(cache_write), sum(reasoning), sum(cost),
-        sum(ended = 'complete' AND (input IS NULL OR output IS NULL)),
-        sum(designator IS NOT NULL AND designator_outcome IS NOT 'open'),
-        sum(designator_input), sum(designator_output), sum(designator_cost),
+    SELECT {key} AS key, count(*), count(*) FILTER (WHERE ended IN ('error', 'upstream_cut')),
+        sum(input), sum(output), sum(cache_read), sum(cache_write), sum(reasoning),
+        sum(round(cost * 1e9)) / 1e9, sum(round(dearest_cost * 1e9)) / 1e9,
+        sum(round(dearest_cost * 1e9) - round(cost * 1e9) - coalesce(round(designator_cost * 1e9), 0)) / 1e9,
+        count(*) FILTER (WHERE ended = 'complete' AND (input IS NULL OR output IS NULL)),
+        count(*) FILTER (
+            WHERE cost IS NULL AND candidate IS NOT NULL AND (ended <> 'error' OR ttft_ms IS NOT NULL)
+        ),
+        count(*) FILTER (WHERE {asked}),
+        sum(designator_input), sum(designator_output),
+        sum(designator_cache_read), sum(designator_cache_write), sum(designator_reasoning),
+        sum(round(designator_cost * 1e9)) / 1e9,
+        count(*) FILTER (WHERE {asked} AND designator_cost IS NULL AND designator_outcome IS NOT 'error'),
         avg(ttft_ms), avg(total_ms)
-    FROM {source} WHERE time >= ? GROUP BY 1 ORDER BY 1
+    FROM {source} WHERE time >= ? {group}
 """
+_ASKED = "designator IS NOT NULL AND designator_outcome IS NOT 'open'"
 _TRAFFIC = """
     SELECT router, candidate, decision, CASE WHEN designator_outcome IS NOT 'open' THEN designator END, count(*),
         sum(input), sum(output), sum(cache_read), sum(cache_write), sum(designator_input), sum(designator_output)
@@ -162,10 +188,11 @@ _KEYS: dict[By, tuple[str, str]] = {
 
 
 class Ledger:
-    """The writing side. Rows older than ``days`` are deleted; ``clock`` gives seconds since 1970."""
+    """The writing side. Rows older than ``keep`` seconds are deleted; ``clock`` gives seconds since 1970."""
 
-    def __init__(self, store: Store, *, days: float = 90.0, clock: Callable[[], float] = time.time) -> None:
-        self._days = days
+    def __init__(self, store: Store, *, keep: float, clock: Callable[[], float] = time.time) -> None:
+        #: May change at any time; the store's thread looks at it.
+        self.keep = keep
         self._clock = clock
         self._lane: Lane[Entry] = store.lane(_write, _WAITING)
         store.every(_PRUNE_EVERY, self.prune)
@@ -181,7 +208,7 @@ class Ledger:
 
     def prune(self, connection: sqlite3.Connection) -> bool:
         """Deletes some of what is too old; True if there may be more. In the store's thread."""
-        deleted = connection.execute(_PRUNE, (self._clock() - self._days * _DAY, _PRUNE_ROWS)).rowcount
+        deleted = connection.execute(_PRUNE, (self._clock() - self.keep, _PRUNE_ROWS)).rowcount
         return deleted == _PRUNE_ROWS
 
 
@@ -197,8 +224,19 @@ def summary(path: Path, *, by: By, since: float = 0.0) -> list[Sum]:
     A request with several tags counts under each of them. Designator usage stands beside what it led to: by
     candidate, it is what choosing that candidate took.
     """
-    key, source = _KEYS[by]
-    return [Sum(*row) for row in _select(path, _SUMMARY.format(key=key, source=source), (since,))]
+    return [Sum(*row) for row in _select(path, _summary(by), (since,))]
+
+
+def total(path: Path, *, since: float = 0.0) -> Sum:
+    """The sums over all requests, each counted once; its key is None. Raises LedgerUnreadable."""
+    (row,) = _select(path, _summary(None), (since,))
+    return Sum(*row)
+
+
+def _summary(by: By | None) -> str:
+    key, source = ("NULL", "ledger") if by is None else _KEYS[by]
+    group = "" if by is None else "GROUP BY 1 ORDER BY 1"
+    return _SUMMARY.format(key=key, source=source, group=group, asked=_ASKED)
 
 
 def traffic(path: Path, *, since: float = 0.0) -> list[Traffic]:

@@ -3,28 +3,28 @@
 Every label's value comes from the configuration or from a list in this code; anything else is shown as ``other``, so
 that no client and no provider can make a time series. A model that was asked for directly has the router ``direct``.
 
+Tokens are counted by ``direction``: ``input`` and ``output`` are the whole, ``cache_read`` and ``cache_write`` are
+parts of the input, ``reasoning`` is a part of the output. What is not known is not counted, neither tokens nor cost.
+
 With several workers every process writes its values to files (``PROMETHEUS_MULTIPROC_DIR``, which must be set, to an
-empty folder, before this module is imported) and any worker answers for all of them; see
-https://prometheus.github.io/client_python/multiprocess/.
+empty folder, before this module is imported) and any worker answers for all of them.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Generic, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from gateway.config.model import Snapshot
+from gateway.costs import MOST_TOKENS
 from gateway.errors import UpstreamError
+from gateway.exposition import page
 from gateway.ledger import Entry, Outcome
 from gateway.routing.decide import Reason
 
@@ -40,9 +40,6 @@ OVERHEAD_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 
 #: Seconds. Designators answer one name, under a deadline of a second or two.
 DESIGNATOR_BUCKETS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
-_OPENMETRICS = "application/openmetrics-text"
-_LIVE_FILE = re.compile(r"gauge_live[a-z]*_(\d+)\.db")
-
 
 def _codes(error: type[UpstreamError]) -> Iterator[str]:
     yield error.code
@@ -53,8 +50,40 @@ def _codes(error: type[UpstreamError]) -> Iterator[str]:
 _DECISIONS = frozenset(literal for kind in get_args(Reason) for literal in get_args(kind) or (kind,))
 _OUTCOMES = frozenset(get_args(Outcome))
 _UPSTREAM_CODES = frozenset(_codes(UpstreamError))
-#: A provider that claims more tokens than a float counts exactly is not believed.
-_MOST_TOKENS = 1 << 53
+#: What is summed up of a role's part in a request: tokens by direction, and then the cost.
+_DIRECTIONS = ("input", "output", "cache_read", "cache_write", "reasoning")
+_COST = len(_DIRECTIONS)
+#: Lines that wait to be counted.
+_MOST_LINES = 10_000
+
+_M = TypeVar("_M", Counter, Histogram)
+
+
+class _Children(dict[tuple[str, ...], _M], Generic[_M]):
+    """A metric's children by their labels' values. Looking one up in the library takes longer than counting."""
+
+    def __init__(self, parent: _M) -> None:
+        super().__init__()
+        self._make: Callable[..., _M] = parent.labels
+
+    def __missing__(self, labels: tuple[str, ...]) -> _M:
+        child = self[labels] = self._make(*labels)
+        return child
+
+
+class _Line:
+    """What several requests used that share their labels; None where none of them knew."""
+
+    __slots__ = ("asked", "dearest", "used")
+
+    def __init__(self) -> None:
+        self.used: list[float | None] = [None] * (_COST + 1)
+        self.asked: list[float | None] = [None] * (_COST + 1)
+        self.dearest: float | None = None
+
+
+#: Router, candidate, designator (empty for none) and tags.
+_Labels = tuple[str, str, str, tuple[str, ...]]
 
 
 class Metrics:
@@ -70,36 +99,63 @@ class Metrics:
             folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
         self._registry = registry
         self._folder = folder
+        self._lines: dict[_Labels, _Line] = {}
+        registry.register(_Settling(self.settle))
         if folder is None:
             ProcessCollector(registry=registry)
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"llm_relay_{name}", text, labels, registry=registry)
+        # The files of several workers have no room for exemplars.
+        self._exemplars = folder is None
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"llm_relay_{name}", text, buckets=buckets, registry=registry)
+        def counter(name: str, text: str, *labels: str) -> _Children[Counter]:
+            return _Children(Counter(f"llm_relay_{name}", text, labels, registry=registry))
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> _Children[Histogram]:
+            return _Children(Histogram(f"llm_relay_{name}", text, labels, buckets=buckets, registry=registry))
 
         self._requests = counter("requests_total", "Requests answered.", "router", "candidate", "decision", "status")
         self._duration = histogram(
-            "request_duration_seconds", "From a request's arrival to the end of its answer.", DURATION_BUCKETS
+            "request_duration_seconds",
+            "From a request's arrival to the end of its answer.",
+            DURATION_BUCKETS,
+            "router",
         )
         self._ttft = histogram(
-            "time_to_first_token_seconds", "From a request's arrival to the first content of its answer.", TTFT_BUCKETS
+            "time_to_first_token_seconds",
+            "From a request's arrival to the first content of its answer.",
+            TTFT_BUCKETS,
+            *("router", "candidate"),
         )
-        self._overhead = histogram(
-            "relay_overhead_seconds", "Spent in the gateway itself until the first content.", OVERHEAD_BUCKETS
+        self._overhead = Histogram(
+            "llm_relay_relay_overhead_seconds",
+            "Spent in the gateway itself until the first content.",
+            buckets=OVERHEAD_BUCKETS,
+            registry=registry,
         )
         self._designations = counter(
             "designator_requests_total", "Decisions asked of a designator.", "router", "designator", "outcome"
         )
         self._designating = histogram(
-            "designator_duration_seconds", "From asking a designator to its answer or deadline.", DESIGNATOR_BUCKETS
+            "designator_duration_seconds",
+            "From asking a designator to its answer or deadline.",
+            DESIGNATOR_BUCKETS,
+            *("router", "designator"),
         )
         self._designator_tokens = counter(
             "designator_tokens_total", "Tokens used by designators.", "router", "designator", "direction"
         )
         self._candidate_tokens = counter(
             "candidate_tokens_total", "Tokens used by candidates.", "router", "candidate", "direction"
+        )
+        self._cost = counter("cost_usd_total", "What models cost, as far as it is known.", "router", "model", "role")
+        self._dearest = counter(
+            "dearest_cost_usd_total",
+            "What the same tokens would have cost on the dearest candidate, where all of the router's are priced.",
+            "router",
+        )
+        self._tag_cost = counter("tag_cost_usd_total", "What models cost, by tag of the requests.", "tag", "role")
+        self._tag_tokens = counter(
+            "tag_tokens_total", "Tokens used, by tag of the requests.", "tag", "role", "direction"
         )
         self._upstream_errors = counter(
             "upstream_errors_total", "Failures of providers, as seen by the gateway.", "provider", "code"
@@ -133,18 +189,21 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self._shown: tuple[str, str] | None = None
-        self._bind(frozenset(), frozenset(), frozenset(), frozenset())
+        self._router_names: frozenset[str] = frozenset()
+        self._model_ids: frozenset[str] = frozenset()
+        self._provider_names: frozenset[str] = frozenset()
+        self._tags: frozenset[str] = frozenset()
 
     # --- generations ------------------------------------------------------------------------------------------------
 
     def bind(self, snapshot: Snapshot) -> None:
-        """From now on labels come from this generation."""
-        self._bind(
-            frozenset(snapshot.routers),
-            frozenset(snapshot.models),
-            frozenset(router.designator.model.id for router in snapshot.routers.values()),
-            frozenset(snapshot.providers),
-        )
+        """From now on labels come from this generation; what was counted stays."""
+        self._router_names = frozenset(snapshot.routers)
+        self._model_ids = frozenset(snapshot.models)
+        self._provider_names = frozenset(snapshot.providers)
+        routers, clients = snapshot.routers.values(), snapshot.clients
+        declared = (*(router.tags for router in routers), *(client.tags for client in clients))
+        self._tags = frozenset(tag for tags in declared for tag in tags)
 
     def applied(self, snapshot: Snapshot, *, now: float) -> None:
         """A reload went well: binds ``snapshot``, which serves since ``now`` (seconds since 1970)."""
@@ -160,29 +219,12 @@ class Metrics:
         self._shown = shown
         self._successful.set(1)
         self._success_time.set(now)
-        self._reloads.labels("applied").inc()
+        self._reloads["applied",].inc()
 
     def refused(self) -> None:
         """A reload found problems: the previous generation serves on."""
         self._successful.set(0)
-        self._reloads.labels("refused").inc()
-
-    def _bind(
-        self,
-        routers: frozenset[str],
-        candidates: frozenset[str],
-        designators: frozenset[str],
-        providers: frozenset[str],
-    ) -> None:
-        self._router_names = routers
-        self._candidate_ids = candidates
-        self._designator_ids = designators
-        self._provider_names = providers
-        # Looking a child up by its labels takes longer than counting: each is looked up once a generation.
-        self._request_children: dict[tuple[str, str, str, int], Counter] = {}
-        self._candidate_children: dict[tuple[str, str], tuple[Counter, Counter]] = {}
-        self._designator_children: dict[tuple[str, str], tuple[Counter, Counter]] = {}
-        self._outcome_children: dict[tuple[str, str, str], Counter] = {}
+        self._reloads["refused",].inc()
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -193,106 +235,115 @@ class Metrics:
             router = OTHER if candidate is None else DIRECT
         else:
             router = entry.router if entry.router in self._router_names else OTHER
-        if candidate is None or candidate not in self._candidate_ids:
+        if candidate is None or candidate not in self._model_ids:
             candidate = OTHER
-        self._count_request(router, candidate, entry.decision, entry.status)
+        decision = entry.decision
+        if decision is None or decision not in _DECISIONS:
+            decision = DIRECT if router == DIRECT else OTHER
+        status = str(entry.status) if 100 <= entry.status <= 599 else OTHER
+        self._requests[router, candidate, decision, status].inc()
+        exemplar = {"request_id": entry.request_id} if self._exemplars else None
         if entry.total_ms is not None:
-            self._duration.observe(entry.total_ms / 1000)
+            self._duration[router,].observe(entry.total_ms / 1000, exemplar)
         if entry.ttft_ms is not None:
-            self._ttft.observe(entry.ttft_ms / 1000)
+            self._ttft[router, candidate].observe(entry.ttft_ms / 1000, exemplar)
         if entry.relay_ms is not None:
             self._overhead.observe(entry.relay_ms / 1000)
-        if entry.input is not None or entry.output is not None:
-            children = self._candidate_children.get((router, candidate))
-            if children is None:
-                children = _directions(self._candidate_tokens, router, candidate)
-                self._candidate_children[router, candidate] = children
-            _count_tokens(children, entry.input, entry.output)
+        designator = ""
         if entry.designator is not None:
-            self._count_designation(router, entry.designator, entry)
+            designator = entry.designator if entry.designator in self._model_ids else OTHER
+            self._count_designation(router, designator, entry, exemplar)
+        self._sum_up(router, candidate, designator, entry)
 
     def upstream_error(self, provider: str, code: str) -> None:
         """Counts a provider's failure, also one that another candidate made good."""
-        self._upstream_errors.labels(
+        self._upstream_errors[
             provider if provider in self._provider_names else OTHER,
             code if code in _UPSTREAM_CODES else OTHER,
-        ).inc()
+        ].inc()
 
-    def _count_request(self, router: str, candidate: str, decision: str | None, status: int) -> None:
-        if decision is None or decision not in _DECISIONS:
-            decision = DIRECT if router == DIRECT else OTHER
-        key = (router, candidate, decision, status if 100 <= status <= 599 else 0)
-        child = self._request_children.get(key)
-        if child is None:
-            child = self._request_children[key] = self._requests.labels(*key[:3], str(key[3]) if key[3] else OTHER)
-        child.inc()
-
-    def _count_designation(self, router: str, designator: str, entry: Entry) -> None:
-        if designator not in self._designator_ids:
-            designator = OTHER
+    def _count_designation(self, router: str, designator: str, entry: Entry, exemplar: dict[str, str] | None) -> None:
         outcome = entry.designator_outcome
-        key = (router, designator, OTHER if outcome is None or outcome not in _OUTCOMES else outcome)
-        child = self._outcome_children.get(key)
-        if child is None:
-            child = self._outcome_children[key] = self._designations.labels(*key)
-        child.inc()
+        self._designations[router, designator, OTHER if outcome is None or outcome not in _OUTCOMES else outcome].inc()
         if entry.designator_ms is not None:
-            self._designating.observe(entry.designator_ms / 1000)
-        if entry.designator_input is not None or entry.designator_output is not None:
-            children = self._designator_children.get((router, designator))
-            if children is None:
-                children = _directions(self._designator_tokens, router, designator)
-                self._designator_children[router, designator] = children
-            _count_tokens(children, entry.designator_input, entry.designator_output)
+            self._designating[router, designator].observe(entry.designator_ms / 1000, exemplar)
+
+    # Counting tokens and costs one by one, and again for every tag, would be most of the work of a request's account.
+    # So they are summed up here, and counted when somebody looks.
+
+    def _sum_up(self, router: str, candidate: str, designator: str, entry: Entry) -> None:
+        tags = tuple(dict.fromkeys([tag if tag in self._tags else OTHER for tag in entry.tags])) if entry.tags else ()
+        labels = (router, candidate, designator, tags)
+        line = self._lines.get(labels)
+        if line is None:
+            line = self._lines[labels] = _Line()
+        used = (entry.input, entry.output, entry.cache_read, entry.cache_write, entry.reasoning, entry.cost)
+        _add(line.used, used)
+        if entry.dearest_cost is not None:
+            line.dearest = (line.dearest or 0.0) + entry.dearest_cost
+        if designator:
+            asked = (
+                entry.designator_input,
+                entry.designator_output,
+                entry.designator_cache_read,
+                entry.designator_cache_write,
+                entry.designator_reasoning,
+                entry.designator_cost,
+            )
+            _add(line.asked, asked)
+        # Several workers are looked at through files, by whoever is asked.
+        if self._folder is not None or len(self._lines) >= _MOST_LINES:
+            self.settle()
+
+    def settle(self) -> None:
+        """Counts what was summed up; done before every look at the registry."""
+        lines, self._lines = self._lines, {}
+        for (router, candidate, designator, tags), line in lines.items():
+            if line.dearest is not None:
+                self._dearest[router,].inc(line.dearest)
+            self._count(line.used, self._candidate_tokens, router, candidate, "candidate", tags)
+            self._count(line.asked, self._designator_tokens, router, designator, "designator", tags)
+
+    def _count(
+        self,
+        sums: list[float | None],
+        tokens: _Children[Counter],
+        router: str,
+        model: str,
+        role: str,
+        tags: tuple[str, ...],
+    ) -> None:
+        for direction, count in zip(_DIRECTIONS, sums, strict=False):
+            if count is not None:
+                tokens[router, model, direction].inc(count)
+                for tag in tags:
+                    self._tag_tokens[tag, role, direction].inc(count)
+        cost = sums[_COST]
+        if cost is not None:
+            self._cost[router, model, role].inc(cost)
+            for tag in tags:
+                self._tag_cost[tag, role].inc(cost)
 
     # --- exposition -------------------------------------------------------------------------------------------------
 
     def render(self, accept: str) -> tuple[str, bytes]:
-        """Content type and page, in OpenMetrics' text format where the ``Accept`` header names it."""
-        openmetrics = any(part.partition(";")[0].strip().lower() == _OPENMETRICS for part in accept.split(","))
-        # Never the client's own words: the library puts their version into the response's header and trips over some.
-        encode, content_type = choose_encoder(f"{_OPENMETRICS}; version=1.0.0" if openmetrics else "")
-        if self._folder is None:
-            return content_type, encode(self._registry)
-        bury(self._folder)
-        return content_type, encode(_AllWorkers(self._folder))
+        """Content type and page for a client that sends this ``Accept`` header."""
+        return page(self._registry, self._folder, accept)
 
 
-class _AllWorkers(Collector):
-    """What all workers have written."""
+class _Settling(Collector):
+    """Has no metrics of its own; being the first that is asked, it has the others count first."""
 
-    def __init__(self, folder: Path) -> None:
-        self._files = MultiProcessCollector(None, str(folder))  # type: ignore[no-untyped-call]
+    def __init__(self, settle: Callable[[], None]) -> None:
+        self._settle = settle
 
     def collect(self) -> Iterable[Metric]:
-        for metric in self._files.collect():  # type: ignore[no-untyped-call]
-            if metric.name == "llm_relay_config_info":
-                metric.samples = [sample for sample in metric.samples if sample.value]
-            yield metric
+        self._settle()
+        return ()
 
 
-def bury(folder: Path) -> None:
-    """Removes the gauges of workers that are no more; what they counted stays."""
-    if os.name != "posix":
-        # Elsewhere signal 0 is not a question but a signal.
-        return
-    for pid in {int(match[1]) for name in os.listdir(folder) if (match := _LIVE_FILE.fullmatch(name))}:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            # Another worker may be at it too.
-            with suppress(FileNotFoundError):
-                mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
-        except PermissionError:
-            continue
-
-
-def _directions(tokens: Counter, router: str, model: str) -> tuple[Counter, Counter]:
-    return tokens.labels(router, model, "input"), tokens.labels(router, model, "output")
-
-
-def _count_tokens(children: tuple[Counter, Counter], input_: int | None, output: int | None) -> None:
-    if input_ is not None and 0 < input_ < _MOST_TOKENS:
-        children[0].inc(input_)
-    if output is not None and 0 < output < _MOST_TOKENS:
-        children[1].inc(output)
+def _add(sums: list[float | None], values: tuple[float | None, ...]) -> None:
+    for index, value in enumerate(values):
+        # A provider that claims what cannot be is not believed.
+        if value is not None and 0 <= value <= MOST_TOKENS:
+            sums[index] = value + (sums[index] or 0)

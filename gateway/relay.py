@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from gateway.call import Call, Sink, State
 from gateway.chat import Answer, ToolCall
 from gateway.config.model import Model, Router
+from gateway.costs import believed
 from gateway.decider import Decider
 from gateway.errors import (
     BadRequest,
@@ -75,8 +76,9 @@ class Relay:
                 time=time.time(),
                 request_id=call.request_id,
                 client=call.client_name,
-                tags=call.tags + call.request.tags,
+                tags=call.all_tags,
                 revision=call.generation.revision,
+                commit=call.generation.snapshot.commit,
                 dialect=call.dialect.name,
                 stream=call.request.stream,
             )
@@ -99,10 +101,13 @@ class Relay:
             entry.total_ms = (time.perf_counter() - call.started) * 1000
             waited = (state.designator_seconds + state.upstream_seconds) * 1000
             entry.relay_ms = max(0.0, (entry.ttft_ms or entry.total_ms) - waited)
+            state.charge(call.generation)
             self.account(entry)
 
     def account(self, entry: Entry) -> None:
         """Tell everybody who keeps account that a request is over."""
+        if len(entry.tags) > 1:
+            entry.tags = tuple(dict.fromkeys(entry.tags))
         for account in self.accounts:
             account(entry)
 
@@ -111,7 +116,7 @@ class Relay:
         if isinstance(found, Router):
             state.router = found
             state.entry.router = found.name
-            state.entry.tags += found.tags
+            state.entry.tags = found.tags + state.entry.tags
             await self._route(call, sink, state, found)
             return
         model = found
@@ -125,25 +130,29 @@ class Relay:
             decision = await self.decider.decide(call, policy, state)
         except NoCandidate:
             raise self._cooling([candidate.model for candidate in router.candidates]) from None
-        failed: UpstreamError | None = None
+        failed: RelayError | None = None
+        tried: set[str] = set()
         while True:
             state.decision = decision
             state.entry.decision = decision.reason
+            tried.add(decision.candidate.id)
             try:
                 await self._attempt(call, sink, state, decision.candidate.model)
             except UpstreamError as error:
                 following = None if sink.started else policy.next(decision, error, self.health.cooling())
                 if following is None:
                     raise
-                state.entry.failover_from = decision.candidate.id
-                decision, failed = following, error
-            except BadRequest:
-                # Its wire cannot say what is asked, which the client need not know: the first candidate's could.
-                if failed is None:
-                    raise
-                raise failed from None
+                failed = error
+            except BadRequest as error:
+                # Its wire cannot say what is asked; nobody was called, and another candidate's wire may well.
+                failed = failed or error
+                following = policy.instead(decision, tried, self.health.cooling())
+                if following is None:
+                    raise failed from None
             else:
                 break
+            state.entry.failover_from = state.entry.failover_from or decision.candidate.id
+            decision = following
         if decision.reason == "failover":
             self.decider.moved(decision, router, state)
 
@@ -185,6 +194,9 @@ class Relay:
                 reply.close()
         except UpstreamError as error:
             self.note(provider.name, error)
+            if not sink.started:
+                # What was used for an answer that did not come is not charged.
+                self._learn(state, Progress())
             raise
         finally:
             if not sink.started:
@@ -353,7 +365,7 @@ class Relay:
         return [*call.generation.decided_headers(router, model, decision.reason), *own]
 
     def _learn(self, state: State, progress: Progress) -> None:
-        entry, usage = state.entry, progress.usage
+        entry, usage = state.entry, believed(progress.usage)
         entry.provider_model = progress.model
         entry.input, entry.output = usage.input, usage.output
         entry.cache_read, entry.cache_write = usage.cache_read, usage.cache_write

@@ -39,8 +39,10 @@ REST_SECONDS = 0.25
 POLL_SECONDS = 1.0
 #: Every so many polls the content is read, whatever the fingerprint says.
 CONTENT_POLLS = 5
-#: Milliseconds after which it is checked that the right folders are watched.
+#: Milliseconds after which it is checked that the right folders are watched: one may go without an event.
 _REWATCH_MS = 5000
+#: Seconds until a watch that could not be set up is tried again.
+_AGAIN_SECONDS = 1.0
 #: Symbolic links on the way to the folder that are followed, as many as Linux itself follows.
 _MOST_LINKS = 40
 
@@ -78,7 +80,8 @@ class Reloader:
 
     After every reading that changed something ``applied`` is called with the generation that now serves what is on
     disk, or ``refused``. Both are called on the event loop and must not fail. ``check`` may find problems that depend
-    on how this gateway was started. ``poll`` is the time in seconds between two looks that nobody asked for.
+    on how this gateway was started. ``poll`` is the time in seconds between two looks that nobody asked for, ``rest``
+    that between the two fingerprints.
 
     ``kept`` is a file for the last good documents. A worker that starts while what is on disk is bad, because another
     one died, serves them: a bad change must never take away what serves, not even worker by worker.
@@ -94,6 +97,7 @@ class Reloader:
         check: Callable[[Snapshot], tuple[Problem, ...]] = lambda snapshot: (),
         polling: bool = False,
         poll: float = POLL_SECONDS,
+        rest: float = REST_SECONDS,
         kept: Path | None = None,
     ) -> None:
         self._folder = folder
@@ -103,6 +107,7 @@ class Reloader:
         self._check = check
         self._polling = polling
         self._poll = poll
+        self._rest = rest
         self._kept = kept
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
@@ -157,7 +162,7 @@ class Reloader:
         if fingerprint == self._fingerprint and not content:
             return
         while fingerprint != self._fingerprint and not self._stop.is_set():
-            await asyncio.sleep(REST_SECONDS)
+            await asyncio.sleep(self._rest)
             resting = await asyncio.to_thread(files.fingerprint, self._folder)
             if resting == fingerprint:
                 break
@@ -231,7 +236,8 @@ class Reloader:
         while not self._stop.is_set():
             try:
                 points = await asyncio.to_thread(_watch_points, self._folder)
-                # A watched folder may be gone by now, without an event: see again after some time.
+                # What happens before the watch stands is not told; it stands with the first step of the iteration.
+                asyncio.get_running_loop().call_soon(self._hint.set)
                 async for changes in watchfiles.awatch(
                     *points,
                     stop_event=self._stop,
@@ -249,7 +255,7 @@ class Reloader:
                         break
             except (OSError, RuntimeError):
                 # No inotify, no folder, no watches left: the polls see to it, and events may come back.
-                await asyncio.sleep(self._poll)
+                await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def _watch_points(folder: Path) -> list[Path]:

@@ -223,6 +223,10 @@ class Sessions:
                 flight.task.cancel()
         return result
 
+    def claimed(self, key: bytes) -> bool:
+        """Whether work for ``key`` is going on."""
+        return key in self._flights
+
     def _landed(self, key: bytes, flight: _Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]

@@ -18,6 +18,7 @@ FLOORS = {
     "config": 1,
     "wire": 1,
     "routing": 2,
+    "costs": 2,
     "lane": 2,
     "upstream": 3,
     "lint": 3,
@@ -26,18 +27,24 @@ FLOORS = {
     "store": 3,
     "sessions": 4,
     "ledger": 4,
+    "exposition": 4,
     "metrics": 5,
     "logs": 5,
     "usage": 5,
     "generation": 5,
+    "dashboards": 6,
     "call": 6,
     "decider": 7,
     "relay": 8,
     "embed": 9,
     "reload": 9,
-    "server": 10,
-    "cli": 11,
-    "__main__": 12,
+    "rehearsal": 9,
+    "plan": 10,
+    "cases": 10,
+    "explain": 10,
+    "server": 11,
+    "cli": 12,
+    "__main__": 13,
 }
 
 #: Rooms that may not know of each other although one lies lower.
@@ -53,6 +60,7 @@ KEEPERS = {
     "jsonschema": {"config"},
     "sqlite3": {"database", "store", "sessions", "ledger"},
     "watchfiles": {"reload"},
+    "grafana_foundation_sdk": {"dashboards"},
 }
 
 #: What a wire may never do.

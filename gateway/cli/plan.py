@@ -6,15 +6,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gateway.cli.options import FINDINGS, OK, USAGE, age, folder, style
-
-if TYPE_CHECKING:
-    from gateway.config.problems import Problem
-    from gateway.plan.report import Report
 
 _DAY = 86400.0
 
@@ -23,51 +17,55 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     plan = commands.add_parser("plan", help="show what a change to the configuration does", allow_abbrev=False)
     folder(plan)
+    text = "compare with this folder, or with DIR as of this git commit"
+    plan.add_argument("--base", required=True, metavar="REF-or-DIR", help=text)
+    text = "example requests to decide under both: one JSON object a line, or a YAML list"
+    requests = plan.add_mutually_exclusive_group()
+    requests.add_argument("--corpus", type=Path, metavar="FILE", help=text)
+    text = "a gateway's data folder: what its past traffic says"
+    requests.add_argument("--replay", type=Path, metavar="DATA", help=text)
     plan.add_argument(
-        "--base", required=True, metavar="REF-or-DIR", help="compare with this folder, or with DIR as of this git commit"
+        "--since", type=age, default="30d", metavar="AGE", help="how far --replay looks back; default 30d"
     )
-    traffic = plan.add_mutually_exclusive_group()
-    traffic.add_argument(
-        "--corpus", type=Path, metavar="FILE", help="example requests to decide under both, one JSON object a line or a YAML list"
-    )
-    traffic.add_argument("--replay", type=Path, metavar="DATA", help="the data folder of a gateway, for its past traffic")
-    plan.add_argument("--since", type=age, default="30d", metavar="AGE", help="how far --replay looks back, default 30d")
     style(plan, "text", "json", "markdown")
     plan.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the plan; 1 if the configuration is not valid, 2 if there is nothing to compare it with."""
+    from gateway.config import files
     from gateway.config.load import Loader
     from gateway.ledger import LedgerUnreadable, traffic
+    from gateway.plan.answers import first, sandbox
     from gateway.plan.base import BaseError, checked_out
     from gateway.plan.corpus import CorpusError, read
-    from gateway.plan.make import NOTHING, make
+    from gateway.plan.make import make, start
+    from gateway.plan.show import refused, show
     from gateway.store import FILE
 
-    # One loader for both: a file that is the same on both sides is parsed once.
+    # One loader for both sides: a file that is the same on both is parsed once.
     loader = Loader(os.environ, require_keys=False)
     try:
+        samples = None if options.corpus is None else read(options.corpus)
+        past = None if options.replay is None else traffic(options.replay / FILE, since=time.time() - options.since)
         with checked_out(options.base, options.folder) as base:
-            before = None if base.missing else loader.load(base.folder)
-            after = loader.load(options.folder)
-            if after.snapshot is None:
-                _refuse([problem for problem in after.problems if problem.severity == "error"], options.format)
+            old = start(base, loader, options.folder)
+            head = loader.compile(files.read(options.folder))
+            if head.snapshot is None:
+                print(refused(head.problems, options.format), end="")
                 return FINDINGS
-            old = NOTHING if before is None else before.snapshot
-            if old is None:
-                raise BaseError(f"{base.name} is not a valid configuration: {before.problems[0] if before else ''}")
             report = make(
                 base,
                 old,
                 str(options.folder),
-                after.snapshot,
-                samples=None if options.corpus is None else read(options.corpus),
-                ledger=traffic(options.replay / FILE, since=time.time() - options.since) if options.replay else None,
-                days=options.since / _DAY if options.replay else None,
+                head.snapshot,
+                samples=samples,
+                answers=first([sandbox]),
+                ledger=past,
+                days=None if past is None else options.since / _DAY,
             )
     except (BaseError, CorpusError, LedgerUnreadable) as error:
         print(f"llm-relay plan: {error}", file=sys.stderr)
         return USAGE
-    print(_printed(report, options.format), end="")
+    print(show(report, options.format), end="")
     return OK

@@ -8,9 +8,9 @@ checked when the documents are compiled. A field that is not written is ``UNSET`
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.config.fields import (
     Count,
@@ -29,6 +29,7 @@ from gateway.config.fields import (
     default,
 )
 from gateway.config.model import Capability, SearchProvider, Strategy, WireName
+from gateway.config.testing import RouterTest
 
 
 class _Document(Struct, forbid_unknown_fields=True, frozen=True):
@@ -67,35 +68,6 @@ class Intelligence(_Document, frozen=True):
 
     search: Annotated[SearchProvider, Meta(description="The search provider of the gateway document to ask.")]
     summarizer: Annotated[ModelId, Meta(description="The model that sums up what was found, as provider/model.")]
-
-
-class Turn(_Document, frozen=True):
-    """One turn of a test's conversation."""
-
-    role: Annotated[Literal["system", "user", "assistant", "tool"], Meta(description="Who speaks.")]
-    content: Annotated[
-        str | list[dict[str, Any]], Meta(description="A text, or a list of content parts as in the OpenAI API.")
-    ]
-
-
-class RouterTest(_Document, frozen=True):
-    """A request and the candidates that may be chosen for it; run by `llm-relay test`."""
-
-    ask: Annotated[str, Meta(description="The user's text; short for one user message.", min_length=1)] | UnsetType = (
-        UNSET
-    )
-    messages: (
-        Annotated[list[Turn], Meta(description="A whole conversation, instead of ask.", min_length=1)] | UnsetType
-    ) = UNSET
-    expect: (
-        Annotated[ModelId | list[ModelId], Meta(description="The candidate, or candidates, that may be chosen.")]
-        | UnsetType
-    ) = UNSET
-    reject: (
-        Annotated[ModelId | list[ModelId], Meta(description="The candidate, or candidates, that must not be chosen.")]
-        | UnsetType
-    ) = field(default=UNSET, name="not")
-    reason: Annotated[Text, Meta(description="Why; shown where the test fails.")] = ""
 
 
 class RouterDocument(_Document, frozen=True):
@@ -292,6 +264,7 @@ class Limits(_Document, frozen=True):
     body: Annotated[Size, default("32MiB", "The most bytes of a request's body.")] | UnsetType = UNSET
     concurrency: Annotated[Count, default(1000, "Requests in flight, per worker.")] | UnsetType = UNSET
     sessions: Annotated[Count, default(100_000, "Sessions remembered.")] | UnsetType = UNSET
+    ledger: Annotated[Duration, default("90d", "For how long the ledger keeps a request.")] | UnsetType = UNSET
 
 
 class SearxngSearch(_Document, frozen=True):

@@ -39,9 +39,9 @@ ModelId = Annotated[
 Duration = Annotated[
     str,
     form(
-        r"(?![0.]*[a-z])[0-9]{1,7}(?:\.[0-9]{1,3})?(?:ms|s|m|h)",
-        "write a number above zero and a unit: 250ms, 5s, 10m or 1h",
-        *("250ms", "5s", "10m", "1h"),
+        r"(?![0.]*[a-z])[0-9]{1,7}(?:\.[0-9]{1,3})?(?:ms|s|m|h|d)",
+        "write a number above zero and a unit: 250ms, 5s, 10m, 1h or 90d",
+        *("250ms", "5s", "10m", "1h", "90d"),
     ),
 ]
 Size = Annotated[

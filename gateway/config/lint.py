@@ -137,7 +137,7 @@ def _blend(model: Model) -> float | None:
 def _tests(router: Router, place: Place) -> Iterator[Problem]:
     if not router.tests or len(router.candidates) == 1:
         return
-    expected = {id for test in router.tests for id in test.expect}
+    expected = {id for test in router.tests for request in test.requests for id in request.expect}
     for index, candidate in enumerate(router.candidates):
         if candidate.id not in expected:
             yield (place / index / "model").problem("W420", "no test expects this candidate", "add a test for it")

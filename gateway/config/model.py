@@ -15,6 +15,19 @@ Strategy = Literal["per_request", "session"]
 WireName = Literal["openai", "anthropic", "ollama"]
 Capability = Literal["vision", "tools", "json", "reasoning", "audio", "pdf"]
 SearchProvider = Literal["searxng", "perplexity", "jina"]
+#: Why a candidate answers: the values of ``X-LLM-Relay-Decision``.
+DecisionReason = Literal[
+    "designated",
+    "session",
+    "tool_loop",
+    "only_candidate",
+    "failover",
+    "fallback_timeout",
+    "fallback_error",
+    "fallback_invalid",
+    "fallback_none",
+    "fallback_open",
+]
 
 
 class Secret:
@@ -68,6 +81,8 @@ class Limits(_Frozen, frozen=True):
     concurrency: int = 1000
     #: Sessions remembered.
     sessions: int = 100_000
+    #: For how long the ledger keeps a request.
+    ledger: float = 90 * 86400.0
 
 
 class Price(_Frozen, frozen=True):
@@ -135,21 +150,55 @@ class Designator(_Frozen, frozen=True):
 
 
 class Turn(_Frozen, frozen=True):
-    """One turn of a test's conversation; ``content`` is a text, or content parts as in the OpenAI API."""
+    """One turn of a test's conversation, as in the OpenAI API; ``content`` is a text or content parts."""
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str | tuple[Mapping[str, Any], ...]
+    content: str | tuple[Mapping[str, Any], ...] | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    #: Of a tool's turn, the call that it answers; empty means the latest one.
+    tool_call_id: str = ""
 
 
-class RouterTest(_Frozen, frozen=True):
-    """A conversation, and the candidates that may or must not be chosen for it."""
+class Step(_Frozen, frozen=True):
+    """One request of a test, what happens meanwhile, and what is to come of it."""
 
-    messages: tuple[Turn, ...]
-    #: Ids of candidates, one of which is to be chosen; empty means any but the rejected.
+    #: What the client adds to the conversation.
+    messages: tuple[Turn, ...] = ()
+    #: Declarations as in the OpenAI API.
+    tools: tuple[Mapping[str, Any], ...] = ()
+    max_tokens: int | None = None
+    json: bool = False
+    #: What the designator does instead of being asked: ``timeout``, ``error``, ``invalid``, ``none``, or the id that it
+    #: names. Empty: it is asked.
+    designator: str = ""
+    #: Candidates that fail, by id: with an HTTP status, ``timeout`` or ``refused``.
+    fails: Mapping[str, int | str] = {}
+    #: Seconds that pass before.
+    after: float = 0.0
+    #: The tool that the candidate calls in its answer.
+    calls: str = ""
+    #: Ids of candidates, one of which is to answer; empty means any but the rejected.
     expect: tuple[str, ...] = ()
     reject: tuple[str, ...] = ()
-    reason: str = ""
+    decision: DecisionReason | None = None
+    #: The code of the error that is to be the answer.
+    error: str = ""
+    #: Whether the candidate of the step before is to answer again.
+    stays: bool | None = None
     line: int = 1
+
+
+class RouterTest(Step, frozen=True):
+    """One request, or a conversation in ``steps``, of which ``messages`` then are the beginning."""
+
+    name: str = ""
+    reason: str = ""
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def requests(self) -> tuple[Step, ...]:
+        """What is asked, one after the other."""
+        return self.steps or (self,)
 
 
 class Intelligence(_Frozen, frozen=True):

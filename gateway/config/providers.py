@@ -11,7 +11,7 @@ from gateway.config import documents, urls
 from gateway.config.model import Provider, Secret, Timers, WireName
 from gateway.config.problems import Marks, Place, Report, show
 from gateway.config.secrets import Secrets
-from gateway.config.units import duration
+from gateway.config.units import duration, spell_duration
 
 MAX_DEADLINE = 24 * 3600.0
 SANDBOX = "sandbox"
@@ -221,5 +221,5 @@ def bounded(text: str, most: float, place: Place, report: Report) -> float:
     """A duration in seconds, with a problem where it is longer than ``most``."""
     seconds = duration(text)
     if seconds > most:
-        report.add(place, "E203", f"{show(text)} is too long", f"at most {most / 3600:g}h")
+        report.add(place, "E203", f"{show(text)} is too long", f"at most {spell_duration(most)}")
     return seconds

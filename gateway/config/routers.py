@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from gateway.config import documents
-from gateway.config.model import Candidate, Designator, Intelligence, Router, RouterTest, Turn
-from gateway.config.problems import Place, Report, Steps, did_you_mean, show
+from gateway.config.expectations import among, compile_test
+from gateway.config.model import Candidate, Designator, Intelligence, Router
+from gateway.config.problems import Place, Report, Steps, show
+from gateway.config.prose import prose
 from gateway.config.providers import bounded
 from gateway.config.references import Models
 from gateway.config.units import duration
@@ -40,7 +41,7 @@ def compile_router(
     candidates = _candidates(document, place, models, report)
     ids = {entry.model.lower(): entry.model for entry in document.candidates}
     fallback = _fallback(document, place, ids, candidates, report)
-    tests = tuple(_test(test, place / "tests" / index, ids, report) for index, test in enumerate(document.tests))
+    tests = tuple(compile_test(test, place / "tests" / index, ids, report) for index, test in enumerate(document.tests))
     intelligence = _intelligence(document, place, models, report)
     ttl = duration("1h")
     if document.session is not UNSET:
@@ -116,49 +117,8 @@ def _fallback(
 ) -> Candidate | None:
     if document.fallback is UNSET:
         return next(iter(candidates.values()), None)
-    _among(document.fallback, place / "fallback", ids, report)
+    among(document.fallback, place / "fallback", ids, report)
     return candidates.get(document.fallback.lower())
-
-
-def _among(reference: str, place: Place, ids: dict[str, str], report: Report) -> str:
-    """The candidate's id that ``reference`` means, with a problem where it means none."""
-    found = ids.get(reference.lower())
-    if found is None:
-        listed = f"use one of {', '.join(list(ids.values())[:10])}"
-        report.add(
-            place, "E306", f"{show(reference)} is not a candidate", did_you_mean(reference, ids.values(), listed)
-        )
-    return found or reference
-
-
-def _test(test: documents.RouterTest, place: Place, ids: dict[str, str], report: Report) -> RouterTest:
-    if test.ask is UNSET and test.messages is UNSET:
-        report.add(place, "E205", '"ask" is missing', "add it, or messages")
-    if test.ask is not UNSET and test.messages is not UNSET:
-        report.add(place / "messages", "E209", "ask and messages exclude each other", "remove one", at_key=True)
-    if test.expect is UNSET and test.reject is UNSET:
-        report.add(place, "E205", '"expect" is missing', "add it, or not")
-    turns = [documents.Turn("user", test.ask)] if test.ask is not UNSET else test.messages or []
-    return RouterTest(
-        messages=tuple(
-            Turn(role=turn.role, content=turn.content if isinstance(turn.content, str) else tuple(turn.content))
-            for turn in turns
-        ),
-        expect=_several(test.expect, place / "expect", ids, report),
-        reject=_several(test.reject, place / "not", ids, report),
-        reason=prose(test.reason, place / "reason", report),
-        line=place.line,
-    )
-
-
-def _several(
-    written: str | list[str] | UnsetType, place: Place, ids: dict[str, str], report: Report
-) -> tuple[str, ...]:
-    if written is UNSET:
-        return ()
-    if isinstance(written, str):
-        return (_among(written, place, ids, report),)
-    return tuple(_among(reference, place / index, ids, report) for index, reference in enumerate(written))
 
 
 def _intelligence(
@@ -171,18 +131,3 @@ def _intelligence(
     report.add(here, "W404", "this release routes without assessments", "it will be used later", at_key=True)
     model = models.resolve(entry.summarizer, here / "summarizer", router=document.name)
     return None if model is None else Intelligence(search=entry.search, summarizer=model)
-
-
-#: Characters that change how a text looks without being seen: they could hide a text from whoever reviews it.
-_HIDDEN = {"Cc": "control character", "Cf": "invisible character", "Zl": "line separator", "Zp": "line separator"}
-
-
-def prose(text: str, place: Place, report: Report) -> str:
-    """A text that people and the designator read, without the space around it."""
-    if not (text.isascii() and text.isprintable()):
-        for character in text:
-            kind = _HIDDEN.get(unicodedata.category(character))
-            if kind is not None and character != "\n":
-                report.add(place, "E203", f"the text holds a {kind}, U+{ord(character):04X}", "remove it")
-                break
-    return text.strip()

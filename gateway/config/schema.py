@@ -84,7 +84,7 @@ def _formed(value: object, rule: dict[str, Any], definitions: dict[str, Any]) ->
     if "$ref" in rule:
         rule = definitions[rule["$ref"].rpartition("/")[2]]
     if isinstance(value, str):
-        branches = rule.get("anyOf", (rule,))
+        branches = [branch for branch in rule.get("anyOf", (rule,)) if branch.get("type", "string") == "string"]
         return any("pattern" not in branch or _matches(branch["pattern"], value) for branch in branches)
     if isinstance(value, list):
         for branch in rule.get("anyOf", (rule,)):

@@ -71,7 +71,7 @@ class Secrets:
             self._report.add(place, "E310", message, remedy)
             return None
         self._report.add(place, "W406", message, f"{remedy} where the gateway runs")
-        return Secret(hashlib.blake2b(reference.encode(), key=_SEED, digest_size=32).hexdigest(), reference)
+        return _stand_in(reference)
 
     def _checked(self, value: str, source: str, place: Place, reference: str) -> Secret | None:
         value = value.removesuffix("\n").removesuffix("\r")
@@ -89,6 +89,15 @@ class Secrets:
             return False
         real = Path(os.path.realpath(path))
         return not self._folders or any(real.is_relative_to(os.path.realpath(folder)) for folder in self._folders)
+
+
+def stands_in(secret: Secret) -> bool:
+    """Whether ``secret`` is none, and only stands in for one that is not there."""
+    return secret == _stand_in(secret.reference)
+
+
+def _stand_in(reference: str) -> Secret:
+    return Secret(hashlib.blake2b(reference.encode(), key=_SEED, digest_size=32).hexdigest(), reference)
 
 
 def _world_readable(path: str) -> bool:

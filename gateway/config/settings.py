@@ -9,9 +9,12 @@ from msgspec import UNSET
 from gateway.config import documents
 from gateway.config.model import Client, Limits, Operator, Search, Secret
 from gateway.config.problems import Place, Report, did_you_mean, show
-from gateway.config.providers import checked_url, timers
+from gateway.config.providers import bounded, checked_url, timers
 from gateway.config.secrets import Secrets
 from gateway.config.units import size
+
+#: Ten years.
+MAX_LEDGER = 3650 * 86400.0
 
 
 class Keys:
@@ -86,6 +89,7 @@ def limits(entry: documents.Limits, place: Place, report: Report) -> Limits:
         body=default.body if entry.body is UNSET else size(entry.body),
         concurrency=default.concurrency if entry.concurrency is UNSET else entry.concurrency,
         sessions=default.sessions if entry.sessions is UNSET else entry.sessions,
+        ledger=default.ledger if entry.ledger is UNSET else bounded(entry.ledger, MAX_LEDGER, place / "ledger", report),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 _QUANTITY = re.compile(r"([0-9.]+)([A-Za-z]+)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -25,7 +25,9 @@ def size(text: str) -> int:
 
 
 def spell_duration(seconds: float) -> str:
-    """The shortest way to write it: ``1.5s``, ``250ms``, ``1h``."""
+    """The shortest way to write it: ``1.5s``, ``250ms``, ``24h``, ``30d``."""
+    if seconds >= 2 * _SECONDS["d"] and seconds % _SECONDS["d"] == 0:
+        return f"{seconds / _SECONDS['d']:g}d"
     for unit in ("h", "m", "s"):
         if seconds >= _SECONDS[unit] and (seconds % _SECONDS[unit] == 0 or unit == "s"):
             return f"{seconds / _SECONDS[unit]:g}{unit}"

@@ -38,7 +38,7 @@ def checked_out(reference: str, folder: Path) -> Iterator[Base]:
     A commit's files are put into a temporary folder, for as long as the context lasts; nothing in the work tree or the
     index changes. Raises BaseError.
     """
-    if Path(reference).is_dir():
+    if reference and Path(reference).is_dir():
         yield Base(Path(reference), reference)
         return
     real = Path(os.path.realpath(folder))

@@ -41,6 +41,8 @@ class Sample(msgspec.Struct, frozen=True):
     router: str
     request: ChatRequest
     usage: Usage = Usage()
+    #: The place in the file.
+    where: str = ""
 
     @property
     def shown(self) -> str:
@@ -114,4 +116,4 @@ def _sample(where: str, value: Any) -> Sample:
         )
     except BadRequest as error:
         raise CorpusError(f"{where}: {error.message}") from error
-    return Sample(ours.router, request, ours.usage)
+    return Sample(ours.router, request, ours.usage, where)

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+import msgspec
+
+from gateway.config import files
 from gateway.config.diff import diff
+from gateway.config.load import Loader
 from gateway.config.model import Snapshot
+from gateway.config.problems import show
 from gateway.ledger import Traffic
 from gateway.plan import moves, prompts, traffic
-from gateway.plan.base import Base
-from gateway.plan.corpus import Sample
+from gateway.plan.base import Base, BaseError
+from gateway.plan.corpus import CorpusError, Sample
 from gateway.plan.report import Report
 
 #: The configuration before there was any.
-NOTHING = Snapshot(revision="none", routers={}, models={}, providers={})
+_NOTHING = Snapshot(revision="none", routers={}, models={}, providers={})
+
+
+def start(base: Base, loader: Loader, folder: Path) -> Snapshot:
+    """The configuration to compare with; problems are shown as those of ``folder`` there. Raises BaseError."""
+    if base.missing:
+        return _NOTHING
+    shown = base.folder if base.commit is None else Path(f"{base.name}:{folder}")
+    loaded = loader.compile(msgspec.structs.replace(files.read(base.folder), folder=shown))
+    if loaded.snapshot is None:
+        first = next(problem for problem in loaded.problems if problem.severity == "error")
+        raise BaseError(f"the base is not a valid configuration itself: {first}")
+    return loaded.snapshot
 
 
 def make(
@@ -29,8 +47,12 @@ def make(
 ) -> Report:
     """The report on the change from ``old`` to ``new``.
 
-    ``answers`` are those of designators to ``samples``; ``ledger`` is the traffic of the last ``days``.
+    ``answers`` are those of designators to ``samples``; ``ledger`` is the traffic of the last ``days``. Raises
+    CorpusError where a sample is for a router that never was.
     """
+    for sample in samples or ():
+        if sample.router not in old.routers and sample.router not in new.routers:
+            raise CorpusError(f"{sample.where}: there is no router {show(sample.router)}, before or after")
     plan = diff(old, new)
     return Report(
         base=base.name,
@@ -39,7 +61,7 @@ def make(
         head=head,
         head_revision=new.revision,
         plan=plan,
-        prompts=tuple(prompts.changed(old, new, [item.name for item in plan.routers])),
+        prompts=prompts.changed(old, new, [item.name for item in plan.routers]),
         moves=None if samples is None else moves.compare(samples, moves.Side(old), moves.Side(new), answers),
         past=None if ledger is None else tuple(traffic.replay(ledger, old, new)),
         days=days,

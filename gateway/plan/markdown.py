@@ -12,11 +12,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.config.diff import Change, Item
+from gateway.config.problems import Problem
 from gateway.plan.moves import Moves
 from gateway.plan.report import (
     KINDS,
     SIGNS,
     Report,
+    changes,
     costs,
     counted,
     delta,
@@ -25,7 +27,6 @@ from gateway.plan.report import (
     items,
     names,
     of_moves,
-    of_prompt,
     of_sessions,
     remarks,
     replayed,
@@ -34,7 +35,7 @@ from gateway.plan.traffic import Past
 
 #: By this a workflow finds its earlier comment, to replace it.
 MARKER = "<!-- llm-relay plan -->"
-#: GitHub takes 65,536 characters in a comment.
+#: UTF-8 bytes: GitHub takes 65,536 characters in a comment, and Linux 128 KiB in one variable of the environment.
 _MOST = 60_000
 #: Characters of one cell.
 _CELL = 200
@@ -49,17 +50,19 @@ def render(report: Report) -> str:
     if report.past is not None:
         sections.append("\n".join(_past(report, report.past)) + "\n")
     if report.plan.sessions:
-        lines = (f"- {code(each.router)}: {what}" for each in report.plan.sessions for what in of_sessions(each))
+        lines = (f"- {code(each.router)}: {what}" for each in report.plan.sessions for what in of_sessions(each, code))
         sections.append("\n".join(("#### Sessions\n", *lines)) + "\n")
-    sections += (_item(kind, item) for kind in KINDS for item in items(report.plan, kind))
+    sections += (_item(report, kind, item) for kind in KINDS for item in items(report.plan, kind))
     if report.plan.gateway:
         sections.append(_folded("~ gateway", _changes(report.plan.gateway)))
-    if report.prompts:
-        rows = [
-            (code(each.router), code(of_prompt(each.before)), code(of_prompt(each.after))) for each in report.prompts
-        ]
-        sections.append(_folded("designator prompts", _table(("router", "before", "after"), rows)))
     return _fitting(sections)
+
+
+def refused(problems: Sequence[Problem]) -> str:
+    """Why there is no plan."""
+    lines = [f"- {code(f'{p.file}:{p.line}:{p.column}')} {p.code} {code(f'{p.path} {p.message}')}" for p in problems]
+    title = f"{MARKER}\n### LLM Relay plan: none\n\n**The configuration is not valid.**\n"
+    return _fitting((title, *(f"{line}\n" for line in lines)))
 
 
 def code(text: str) -> str:
@@ -76,27 +79,27 @@ def code(text: str) -> str:
 
 
 def _fitting(sections: Sequence[str]) -> str:
-    text = ""
+    room = _MOST
     for index, section in enumerate(sections):
-        if len(text) + len(section) > _MOST:
-            left = len(sections) - index
-            return f"{text}\n… and {counted(left, 'more section')}: run `llm-relay plan` for all of it.\n"
-        text += section if not text else f"\n{section}"
-    return text
+        room -= len(section.encode("utf-8", "replace"))
+        if room < 0:
+            left = f"\n… and {counted(len(sections) - index, 'more section')}: run `llm-relay plan` for all of it.\n"
+            return "\n".join(sections[:index]) + left
+    return "\n".join(sections)
 
 
-def _item(kind: str, item: Item) -> str:
+def _item(report: Report, kind: str, item: Item) -> str:
     title = f"{SIGNS[item.kind]} {kind[:-1]} <code>{html.escape(item.name)}</code> {item.kind}"
-    return _folded(title, _changes(item.changes))
+    return _folded(title, _changes(changes(report, kind, item)))
 
 
 def _folded(title: str, lines: Iterable[str]) -> str:
     return "\n".join((f"<details><summary>{title}</summary>\n", *lines, "\n</details>\n"))
 
 
-def _changes(changes: Iterable[Change]) -> Iterator[str]:
+def _changes(found: Iterable[Change]) -> Iterator[str]:
     rows = []
-    for change in changes:
+    for change in found:
         before, after = ("not shown", "not shown") if is_key(change) else (code(change.before), code(change.after))
         if change.kind == "added":
             before = ""

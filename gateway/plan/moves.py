@@ -14,10 +14,11 @@ from typing import get_args
 
 import msgspec
 
+from gateway.chat import Usage
 from gateway.config.model import Model, Snapshot
+from gateway.costs import cost
 from gateway.errors import BadRequest, NoCandidate
 from gateway.plan.corpus import ASSUMED_OUTPUT, Sample
-from gateway.plan.cost import cost
 from gateway.routing.decide import Ask, Decision, FallbackReason, Policy
 from gateway.routing.eligible import BYTES_PER_TOKEN, needs
 
@@ -145,7 +146,7 @@ def compare(samples: Sequence[Sample], old: Side, new: Side, answers: Answers) -
             flows.setdefault((sample.router, before.place, after.place), []).append(sample)
         prices = [_price(before, sample), _price(after, sample), before.asking, after.asking]
         known = [price for price in prices if price is not None]
-        if len(known) == len(prices):
+        if len(known) == len(prices) and (before.model or after.model):
             priced += 1
             spent = [sum(pair) for pair in zip(spent, known, strict=True)]
     moved = sum(map(len, flows.values()))
@@ -184,7 +185,7 @@ def _reason(answer: str) -> FallbackReason:
 
 def _asking(policy: Policy, ask: Ask) -> float | None:
     read = sum(len(message.text.encode("utf-8", "surrogatepass")) for message in ask.prompt.messages)
-    return cost(policy.router.designator.model, read // BYTES_PER_TOKEN, _NAME)
+    return cost(policy.router.designator.model, Usage(read // BYTES_PER_TOKEN, _NAME))
 
 
 def _price(outcome: _Outcome, sample: Sample) -> float | None:
@@ -194,4 +195,5 @@ def _price(outcome: _Outcome, sample: Sample) -> float | None:
     written = usage.output
     if written is None:
         written = min(ASSUMED_OUTPUT, request.max_tokens or ASSUMED_OUTPUT)
-    return cost(outcome.model, needs(request).tokens if usage.input is None else usage.input, written)
+    read = needs(request).tokens if usage.input is None else usage.input
+    return cost(outcome.model, Usage(read, written))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
+from gateway.chat import Usage
 from gateway.config.model import Snapshot
-from gateway.plan.cost import cost
+from gateway.costs import cost
 from gateway.routing.decide import Policy
 from gateway.routing.eligible import BYTES_PER_TOKEN
 
@@ -27,19 +28,16 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 class PromptChange(msgspec.Struct, frozen=True):
-    """A router whose designator will read something else, or is another one. None where there is no such router."""
+    """A designator that will read something else, or is another one. None where there is no such router."""
 
-    router: str
     before: Prompt | None
     after: Prompt | None
 
 
-def changed(old: Snapshot, new: Snapshot, routers: Iterable[str]) -> Iterator[PromptChange]:
-    """Those of ``routers`` whose prompt is not what it was."""
-    for name in routers:
-        before, after = _prompt(old, name), _prompt(new, name)
-        if before != after:
-            yield PromptChange(name, before, after)
+def changed(old: Snapshot, new: Snapshot, routers: Iterable[str]) -> dict[str, PromptChange]:
+    """Those of ``routers`` whose prompt is not what it was, by name."""
+    prompts = {name: PromptChange(_prompt(old, name), _prompt(new, name)) for name in routers}
+    return {name: prompt for name, prompt in prompts.items() if prompt.before != prompt.after}
 
 
 def _prompt(snapshot: Snapshot, name: str) -> Prompt | None:
@@ -49,4 +47,4 @@ def _prompt(snapshot: Snapshot, name: str) -> Prompt | None:
     policy = Policy(router)
     tokens = len(policy.system.encode()) // BYTES_PER_TOKEN
     model = router.designator.model
-    return Prompt(policy.digest, model.id, tokens, cost(model, tokens * _DECISIONS, 0))
+    return Prompt(policy.digest, model.id, tokens, cost(model, Usage(tokens * _DECISIONS, 0)))

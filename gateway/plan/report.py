@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -22,7 +22,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     head: str
     head_revision: str
     plan: Plan
-    prompts: tuple[PromptChange, ...]
+    #: By router.
+    prompts: dict[str, PromptChange]
     moves: Moves | None = None
     #: Past traffic of the routers that change.
     past: tuple[Past, ...] | None = None
@@ -39,6 +40,21 @@ def items(plan: Plan, kind: str) -> tuple[Item, ...]:
     """The things of one kind that are not what they were."""
     found: tuple[Item, ...] = getattr(plan, kind)
     return found
+
+
+def changes(report: Report, kind: str, item: Item) -> tuple[Change, ...]:
+    """What is to be told of one of them; of a router also what its designator will read."""
+    prompt = report.prompts.get(item.name) if kind == "routers" else None
+    if prompt is None:
+        return item.changes
+    return (*item.changes, Change("designator prompt", item.kind, _prompt(prompt.before), _prompt(prompt.after)))
+
+
+def _prompt(prompt: Prompt | None) -> str:
+    if prompt is None:
+        return ""
+    cost = "" if prompt.per_thousand is None else f", {usd(prompt.per_thousand)} per 1,000 decisions"
+    return f"{prompt.digest}, about {prompt.tokens:,} tokens{cost}"
 
 
 def headline(report: Report) -> str:
@@ -67,22 +83,14 @@ def is_key(change: Change) -> bool:
     return not change.before and not change.after
 
 
-def of_sessions(sessions: Sessions) -> Iterator[str]:
+def of_sessions(sessions: Sessions, quote: Callable[[str], str] = str) -> Iterator[str]:
     """What becomes of a router's running sessions, in sentences without the router's name."""
     if sessions.ended:
         yield "sessions end: every request is decided anew"
     for candidate in sessions.moved:
-        yield f"sessions at {candidate} are decided anew with their next request"
+        yield f"sessions at {quote(candidate)} are decided anew with their next request"
     for candidate in sessions.may_move:
-        yield f"sessions at {candidate} move where a request needs what it can no longer do"
-
-
-def of_prompt(prompt: Prompt | None) -> str:
-    """A designator's instructions in short."""
-    if prompt is None:
-        return "none"
-    cost = "" if prompt.per_thousand is None else f", {usd(prompt.per_thousand)} per 1,000 decisions"
-    return f"{prompt.digest} about {prompt.tokens:,} tokens at {prompt.model}{cost}"
+        yield f"sessions at {quote(candidate)} move where a request needs what it can no longer do"
 
 
 def of_moves(moves: Moves) -> str:
@@ -106,7 +114,10 @@ def remarks(moves: Moves) -> Iterator[str]:
             "answer. Record it (llm-relay test --record), or ask for it now (--live)."
         )
     if moves.cost.requests < moves.requests:
-        yield f"Costs are those of the {moves.cost.requests:,} requests whose price is known on both sides."
+        yield (
+            f"Costs cover {moves.cost.requests:,} of {counted(moves.requests, 'request')}: those whose prices are "
+            "known on both sides."
+        )
     if moves.cost.requests:
         yield f"Tokens are estimated, and {moves.assumed_output:,} assumed for an answer, where none are recorded."
 

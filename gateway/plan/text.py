@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.config.diff import Change
 from gateway.plan.moves import Moves
@@ -10,6 +10,7 @@ from gateway.plan.report import (
     KINDS,
     SIGNS,
     Report,
+    changes,
     costs,
     counted,
     delta,
@@ -18,7 +19,6 @@ from gateway.plan.report import (
     items,
     names,
     of_moves,
-    of_prompt,
     of_sessions,
     remarks,
     replayed,
@@ -27,6 +27,8 @@ from gateway.plan.traffic import Past
 
 #: Columns of a field's name before the values begin anyway.
 _WIDEST = 44
+#: Characters of two values that fit on one line.
+_LONG = 64
 
 
 def render(report: Report) -> str:
@@ -35,13 +37,9 @@ def render(report: Report) -> str:
     lines = [f"plan: {before} → {after}", f"  {headline(report)}"]
     for kind in KINDS:
         for item in items(report.plan, kind):
-            lines += ["", f"{SIGNS[item.kind]} {kind[:-1]} {item.name}", *_changes(item.changes)]
+            lines += ["", f"{SIGNS[item.kind]} {kind[:-1]} {item.name}", *_changes(changes(report, kind, item))]
     if report.plan.gateway:
         lines += ["", "~ gateway", *_changes(report.plan.gateway)]
-    if report.prompts:
-        lines += ["", "designator prompts"]
-        for prompt in report.prompts:
-            lines += [f"  {prompt.router}", f"    - {of_prompt(prompt.before)}", f"    + {of_prompt(prompt.after)}"]
     if report.plan.sessions:
         lines += ["", "sessions"]
         lines += (f"  {each.router}: {what}" for each in report.plan.sessions for what in of_sessions(each))
@@ -52,26 +50,30 @@ def render(report: Report) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _changes(changes: Iterable[Change]) -> Iterator[str]:
-    changes = tuple(changes)
-    width = min(max((len(change.path) for change in changes), default=0), _WIDEST)
-    for change in changes:
-        yield f"    {SIGNS[change.kind]} {change.path.ljust(width)}  {_value(change)}"
+def _changes(found: Sequence[Change]) -> Iterator[str]:
+    width = min(max((len(change.path) for change in found), default=0), _WIDEST)
+    for change in found:
+        first, *rest = _value(change)
+        yield f"    {SIGNS[change.kind]} {change.path.ljust(width)}  {first}"
+        yield from (f"        {line}" for line in rest)
 
 
-def _value(change: Change) -> str:
+def _value(change: Change) -> list[str]:
+    """A change of values in one line, or long ones below each other."""
     if is_key(change):
-        return change.kind
-    before, after = _line(change.before), _line(change.after)
+        return [change.kind]
+    before, after = _line(change.before) or "(empty)", _line(change.after) or "(empty)"
     match change.kind:
         case "added":
-            return after
+            return [after]
         case "removed":
-            return before
+            return [before]
+        case "changed" if len(before) + len(after) > _LONG:
+            return ["", f"- {before}", f"+ {after}"]
         case "changed":
-            return f"{before or '(empty)'} → {after or '(empty)'}"
+            return [f"{before} → {after}"]
         case "reordered":
-            return f"in another order: {after}"
+            return [f"in another order: {after}"]
 
 
 def _moves(moves: Moves) -> Iterator[str]:

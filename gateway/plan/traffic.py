@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from gateway.chat import Usage
 from gateway.config.model import Snapshot
+from gateway.costs import cost
 from gateway.ledger import Traffic
-from gateway.plan.cost import cost
 from gateway.routing.decide import Policy
 from gateway.routing.eligible import BYTES_PER_TOKEN
 
@@ -85,10 +86,12 @@ def _cost(rows: list[Traffic], snapshot: Snapshot, candidate: str) -> float | No
         return None
     return cost(
         model,
-        sum(row.input or 0 for row in rows),
-        sum(row.output or 0 for row in rows),
-        cache_read=sum(row.cache_read or 0 for row in rows),
-        cache_write=sum(row.cache_write or 0 for row in rows),
+        Usage(
+            sum(row.input or 0 for row in rows),
+            sum(row.output or 0 for row in rows),
+            sum(row.cache_read or 0 for row in rows),
+            sum(row.cache_write or 0 for row in rows),
+        ),
     )
 
 
@@ -104,10 +107,10 @@ def _asking(rows: list[Traffic], old: Snapshot, new: Snapshot) -> tuple[Asking, 
         was = now = None
         if any(row.designator_input is not None for row in mine):
             read, written = (sum(values) for values in zip(*map(_designated, mine), strict=True))
-            was = None if model is None else cost(model, read, written)
+            was = None if model is None else cost(model, Usage(read, written))
             if router is not None:
                 # An estimate: the same requests in brief behind the new instructions, and another model's tokens.
-                now = cost(router.designator.model, max(read + count * (after - before), 0), written)
+                now = cost(router.designator.model, Usage(max(read + count * (after - before), 0), written))
         found.append(Asking(designator, count, was, now))
     return tuple(found)
 

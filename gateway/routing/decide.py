@@ -161,6 +161,14 @@ class Policy:
             left = tuple(sorted(left, key=lambda candidate: candidate.model.provider.name == provider))
         return Decision(left[0], "failover", decision.eligible)
 
+    def instead(self, decision: Decision, tried: Container[str], unavailable: Container[str] = ()) -> Decision | None:
+        """The candidate to ask in place of the decided one, whose wire cannot say what the request asks: a picture by
+        its URL, say. ``tried`` are the ids of all candidates that are out of question. None where nobody is left.
+        """
+        rest = tuple([candidate for candidate in decision.eligible if candidate.id not in tried])
+        left = _available(rest, unavailable)
+        return Decision(left[0], "failover", decision.eligible) if left else None
+
     def _able(self, wanted: Needs) -> tuple[Candidate, ...]:
         candidates = self.router.candidates
         able = tuple([candidate for candidate in candidates if obstacle(candidate, wanted) is None])

@@ -6,11 +6,13 @@ import logging
 from typing import Any
 
 from litestar import Litestar, Request, Response
+from litestar.background_tasks import BackgroundTask
 from litestar.exceptions import HTTPException
 
 from gateway.errors import BadRequest, InternalError, NotFound, RelayError
 from gateway.server import chats, embeddings, listings, operations
 from gateway.server.edge import by_path, new_request_id, refusal
+from gateway.server.exchange import drop_body
 from gateway.server.listener import drop_silent_clients
 from gateway.server.services import Services
 
@@ -50,4 +52,9 @@ def _defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
 
 def _answer(request: Request[Any, Any, Any], error: RelayError) -> Response[bytes]:
     headers, status, body = refusal(by_path(request.scope), error, new_request_id())
-    return Response(body, status_code=status, headers={name.decode(): value.decode() for name, value in headers})
+    return Response(
+        body,
+        status_code=status,
+        headers={name.decode(): value.decode() for name, value in headers},
+        background=BackgroundTask(drop_body, request.receive),
+    )

@@ -50,7 +50,7 @@ def _chat(dialect: Dialect) -> Handler:
             request_id=request.request_id,
             client=request.client,
             session=request.session(),
-            tags=request.tags() if request.client is None else request.tags() + request.client.tags,
+            tags=request.tags(),
             headers=request.headers,
             via=request.via(),
             started=request.started,

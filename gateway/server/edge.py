@@ -34,7 +34,7 @@ from gateway.errors import (
 )
 from gateway.generation import Generation, Headers
 from gateway.relay import error_headers
-from gateway.server.exchange import ClientLeft, Exchange
+from gateway.server.exchange import ClientLeft, Exchange, drop_body
 from gateway.server.services import Services
 from gateway.wire import DIALECTS
 from gateway.wire.protocol import Dialect
@@ -167,6 +167,8 @@ def endpoint(
                     await _refuse(exchange, dialect(exchange.scope), defect, request_id, allowed)
         except ClientLeft:
             return
+        if exchange.unread:
+            await drop_body(receive)
 
     return asgi(path, copy_scope=False, is_mount=below)(run)
 

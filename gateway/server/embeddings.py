@@ -35,6 +35,7 @@ def _embed(dialect: EmbeddingDialect, *, strict: bool) -> Handler:
             request.client,
             wanted,
             request_id=request.request_id,
+            tags=request.tags(),
             via=request.via(),
             started=request.started,
         )

@@ -5,13 +5,14 @@ Two facts about the server decide the shape of this file. It tells of a client's
 goes on; and because most exchanges are over before anybody could leave, listening begins with the first tick of a
 clock that all exchanges of a worker share. The same clock keeps the deadlines that concern the client.
 
-What is left unread of a request's body is the server's business: it closes the connection where the next request could
-not be told from it.
+What is left unread of a request's body cannot become a request: the server closes the connection if need be. That
+resets it under a client that is still sending, who never sees the answer then; so :func:`drop_body` comes after one.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gateway.errors import BadRequest, RelayError, RequestTimeout, RequestTooLarge, Unavailable
@@ -24,8 +25,20 @@ if TYPE_CHECKING:
 PIECE = 256 << 10
 
 
+#: How long a client may go on sending a body that nobody wants, in seconds.
+LINGER_SECONDS = 2.0
+
+
 class ClientLeft(Exception):
     """The client closed its connection, or does not read any more. A half-close counts too."""
+
+
+async def drop_body(receive: Receive, seconds: float = LINGER_SECONDS) -> None:
+    """Read what is left of a request's body, for so many seconds at most, and forget it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (await receive()).get("more_body"):
+                pass
 
 
 class Exchange:
@@ -44,11 +57,14 @@ class Exchange:
         "_writing_since",
         "scope",
         "started",
+        "unread",
     )
 
     def __init__(self, attendant: Attendant, scope: HTTPScope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.started = False
+        #: The client may be sending a body that nobody has read to its end.
+        self.unread = scope["method"] not in ("GET", "HEAD")
         self._receive = receive
         self._send = send
         self._attendant = attendant
@@ -89,10 +105,12 @@ class Exchange:
         except asyncio.CancelledError:
             if self._too_slow and self._task is not None:
                 self._task.uncancel()
+                self.unread = False
                 raise RequestTimeout("the request's body came too slowly") from None
             raise
         finally:
             self._body_deadline = None
+        self.unread = False
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     # --- the answer -------------------------------------------------------------------------------------------------

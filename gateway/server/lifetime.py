@@ -23,16 +23,16 @@ _PARENT_SECONDS = 1.0
 
 
 class Lifetime:
-    """Of one worker, made in its process; ``port`` is where it listens.
+    """Of one worker; ``parent`` is the process that started it, ``port`` is where it listens.
 
     Exchanges get ``drain`` seconds to end after a SIGTERM, a second one cuts them at once.
     """
 
-    def __init__(self, attendant: Attendant, *, port: int, drain: float) -> None:
+    def __init__(self, attendant: Attendant, *, parent: int, port: int, drain: float) -> None:
         self._attendant = attendant
+        self._parent = parent
         self._port = port
         self._drain = drain
-        self._parent = os.getppid()
         self._ending = False
 
     async def begin(self) -> None:

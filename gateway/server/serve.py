@@ -62,6 +62,9 @@ class _Server(Granian):  # type: ignore[misc, valid-type]
     """Hands a second signal on to the workers: whoever sends it does not want to wait."""
 
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        if os.getpid() != self.pid:
+            # A worker inherits this handler until it has its own; the signal must not be lost on it.
+            os._exit(0)
         if self.interrupt_signal:
             for worker in self.wrks:
                 worker.terminate()
@@ -88,11 +91,11 @@ def _run(settings: Settings) -> int:
         respawn_interval=0.5,
         log_level=LogLevels.warning,
     )
-    server.serve(target_loader=partial(_worker, settings), wrap_loader=False)
+    server.serve(target_loader=partial(_worker, settings, os.getpid()), wrap_loader=False)
     return 0
 
 
-def _worker(settings: Settings) -> Any:
+def _worker(settings: Settings, parent: int) -> Any:
     """The application of one worker; runs in the worker's process."""
     from gateway.server.lean import without_unused
 
@@ -105,7 +108,8 @@ def _worker(settings: Settings) -> Any:
         logs.configure(settings.log_format)
         services = Services(settings)
         app = build(services)
-    app.on_startup.append(Lifetime(services.attendant, port=settings.port, drain=settings.drain).begin)
+    lifetime = Lifetime(services.attendant, parent=parent, port=settings.port, drain=settings.drain)
+    app.on_startup.append(lifetime.begin)
     # What is here now stays: the collector need not look at it again, and what a request makes has no cycles.
     gc.collect()
     gc.freeze()

@@ -50,7 +50,7 @@ class Services:
         # A worker that is alone knows of every move.
         recheck = math.inf if settings.workers == 1 else RECHECK
         self.sessions = Sessions(SqlitePins(self.store, capacity=capacity), capacity=capacity, recheck=recheck)
-        self.ledger = Ledger(self.store)
+        self.ledger = Ledger(self.store, keep=self.holder.current.snapshot.limits.ledger)
         self.requests = RequestLog(text=settings.log_format == "text")
         self.health = Health()
         self.upstream = Upstream(sandbox=SandboxTransport())
@@ -83,5 +83,6 @@ class Services:
         snapshot = generation.snapshot
         self.metrics.applied(snapshot, now=self.holder.applied_at)
         self.sessions.resize(snapshot.limits.sessions)
+        self.ledger.keep = snapshot.limits.ledger
         serving, self._providers = self._providers, snapshot.providers
         self.upstream.forget(provider for name, provider in serving.items() if snapshot.providers.get(name) != provider)

@@ -16,14 +16,19 @@ _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 _LF = ord("\n")
+_TOO_LARGE = "the provider sent an event that is too large"
 
 
 class Splitter:
-    """Chunks to whole raw events, their blank line included; concatenated they are the stream again."""
+    """Chunks to whole raw events, their blank line included; concatenated they are the stream again.
 
-    __slots__ = ("_rest", "_swallow")
+    But for a byte order mark at its beginning, which belongs to no event and over which most clients trip.
+    """
+
+    __slots__ = ("_begun", "_rest", "_swallow")
 
     def __init__(self) -> None:
+        self._begun = False
         self._rest = b""
         # The last event ended with a CR; a LF that comes first in the next chunk belongs to it.
         self._swallow = False
@@ -34,8 +39,16 @@ class Splitter:
         return not self._rest and not self._swallow
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The events that ``chunk`` completes. Raises UpstreamResponseTooLarge on an event over the limit."""
+        """The events that ``chunk`` completes. Raises UpstreamResponseTooLarge on an event over the limit, as soon as
+        the events before it are told.
+        """
         buffer = self._rest + chunk if self._rest else chunk
+        if not self._begun:
+            if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
+                self._rest = buffer
+                return []
+            self._begun = True
+            buffer = buffer.removeprefix(_BOM)
         if self._swallow or buffer.find(b"\r") >= 0:
             return self._feed_any_line_end(buffer)
         # Mostly a chunk is one event of one line, cheaply told: its first line feed is the last byte but one.
@@ -44,8 +57,8 @@ class Splitter:
             return [buffer]
         events = buffer.split(b"\n\n")
         self._rest = events.pop()
-        if len(self._rest) > MAX_EVENT_BYTES:
-            raise UpstreamResponseTooLarge("the provider sent an event that is too large")
+        if len(self._rest) > MAX_EVENT_BYTES and not events:
+            raise UpstreamResponseTooLarge(_TOO_LARGE)
         return [event + b"\n\n" for event in events]
 
     def _feed_any_line_end(self, buffer: bytes) -> list[bytes]:
@@ -61,13 +74,15 @@ class Splitter:
         if events and start == len(buffer) and buffer.endswith(b"\r"):
             self._swallow = True
         self._rest = buffer[start:]
-        if len(self._rest) > MAX_EVENT_BYTES:
-            raise UpstreamResponseTooLarge("the provider sent an event that is too large")
+        if len(self._rest) > MAX_EVENT_BYTES and not events:
+            raise UpstreamResponseTooLarge(_TOO_LARGE)
         return events
 
     def close(self) -> bytes:
-        """What came after the last whole event: empty, or an event that lacks its blank line."""
+        """What came after the last whole event: empty, or an event without its blank line. Raises as :meth:`feed`."""
         rest, self._rest = self._rest, b""
+        if len(rest) > MAX_EVENT_BYTES:
+            raise UpstreamResponseTooLarge(_TOO_LARGE)
         return rest
 
 
@@ -77,8 +92,6 @@ def data(event: bytes) -> bytes | None:
     start = event.find(b"\n") + 1 if event.startswith(b"event: ") else 0
     if event.startswith(b"data: ", start) and event.find(b"\n", start) == len(event) - 2 and b"\r" not in event:
         return event[start + 6 :]
-    if event.startswith(_BOM):
-        event = event[len(_BOM) :]
     lines: list[bytes] = []
     for line in _LINE_END.split(event):
         if line.startswith(b"data:"):

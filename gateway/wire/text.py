@@ -16,6 +16,20 @@ _KEY = re.compile(
 )
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
+#: The code of OpenAI's API for a prompt that the model cannot hold, which others say only in words: vLLM, Mistral and
+#: OpenRouter; Anthropic; xAI; Gemini; llama.cpp; Groq.
+TOO_LONG = "context_length_exceeded"
+_TOO_LONG = re.compile(
+    r"maximum context length|prompt is too long|maximum prompt length|exceeds the maximum number of tokens"
+    r"|exceeds? the (?:available )?context (?:size|window|length)|reduce the length of the messages",
+    re.IGNORECASE,
+)
+
+
+def refusal_kind(message: str, kind: str | None) -> str | None:
+    """A refused request's code: :data:`TOO_LONG` where the message says so, else the provider's own."""
+    return TOO_LONG if _TOO_LONG.search(message) else kind
+
 
 def has_key(text: str) -> bool:
     """Whether ``text`` holds something that looks like a provider's key."""

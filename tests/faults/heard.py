@@ -40,9 +40,11 @@ def hear(dialect: str, got: Recorder) -> Heard:
             if data == "[DONE]":
                 assert dialect == "openai"
                 heard.complete = True
-            elif dialect == "openai":
+                # Nobody reads on.
+                break
+            if dialect == "openai":
                 _openai(json.loads(data), "delta", heard)
-            else:
+            elif data.strip():
                 _anthropic(json.loads(data), heard)
     return heard
 
@@ -81,7 +83,7 @@ def _openai(body: Any, where: str, heard: Heard) -> None:
         return
     for choice in body["choices"]:
         heard.text += choice[where].get("content") or ""
-    if body.get("usage"):
+    if isinstance(body.get("usage"), dict):
         _counts(heard, body["usage"], "prompt_tokens", "completion_tokens")
 
 

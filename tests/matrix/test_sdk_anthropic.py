@@ -181,11 +181,11 @@ async def test_models(anthropic_sdk: anthropic.AsyncAnthropic) -> None:
 async def test_the_provider_refuses_the_request(
     stage: Stage, anthropic_sdk: anthropic.AsyncAnthropic, provider: Provider
 ) -> None:
-    stage.set(provider, None, answer(provider.error("the prompt is too long", "invalid_request_error"), 400))
+    stage.set(provider, None, answer(provider.error("the picture is broken", "invalid_request_error"), 400))
     for stream in (False, True):
         with pytest.raises(anthropic.BadRequestError) as caught:
             await anthropic_sdk.messages.create(model="smart", messages=HELLO, max_tokens=100, stream=stream)
-        assert (caught.value.type, caught.value.api_message) == ("invalid_request_error", "the prompt is too long")
+        assert (caught.value.type, caught.value.api_message) == ("invalid_request_error", "the picture is broken")
         stage.check_decision(caught.value.response.headers)
 
 

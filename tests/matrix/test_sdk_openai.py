@@ -194,9 +194,9 @@ async def test_models(openai_sdk: openai.AsyncOpenAI) -> None:
 async def test_the_provider_refuses_the_request(
     stage: Stage, openai_sdk: openai.AsyncOpenAI, provider: Provider
 ) -> None:
-    stage.set(provider, None, answer(provider.error("the prompt is too long", "invalid_request_error"), 400))
+    stage.set(provider, None, answer(provider.error("the picture is broken", "invalid_request_error"), 400))
     for stream in (False, True):
-        with pytest.raises(openai.BadRequestError, match="the prompt is too long") as caught:
+        with pytest.raises(openai.BadRequestError, match="the picture is broken") as caught:
             await openai_sdk.chat.completions.create(model="smart", messages=HELLO, max_tokens=100, stream=stream)
         assert caught.value.type == "invalid_request_error"
         stage.check_decision(caught.value.response.headers)

@@ -39,6 +39,7 @@ OLLAMA = json.dumps(
         "eval_count": 1,
     }
 )
+GENERATED = json.dumps({**json.loads(OLLAMA), "response": "hi"})
 EMBEDDINGS = json.dumps(
     {
         "object": "list",
@@ -54,6 +55,8 @@ _ANSWERS = {
     "/v1/messages": ANTHROPIC,
     "/v1/messages/count_tokens": '{"input_tokens": 1}',
     "/api/chat": OLLAMA,
+    "/api/generate": GENERATED,
+    "/api/embed": json.dumps({"model": "m", "embeddings": [[0.5]], "prompt_eval_count": 1}),
 }
 
 #: For ``providers`` of a gateway document; to be filled with the address of :func:`obliging`.

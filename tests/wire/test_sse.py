@@ -69,6 +69,16 @@ def test_raw_events_keep_their_blank_line(chunks: list[bytes], events: list[byte
     assert _split(chunks) == (events, b"")
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef", b"\xef\xbb", b"\xef\xbb\xbf"])
+def test_a_byte_order_mark_is_no_part_of_the_stream(mark: bytes) -> None:
+    stream = b"data: 1\n\n\xef\xbb\xbf\n\n"
+    whole = stream if len(mark) == 3 else mark + stream
+    for pieces in _pieces(mark + stream):
+        events, rest = _split(pieces)
+        assert b"".join(events) + rest == whole
+    assert _split([mark[:2]]) == ([], mark[:2])
+
+
 def test_an_event_without_its_blank_line_is_left_over() -> None:
     assert _split([b"data: 1\n\ndata: 2\n"]) == ([b"data: 1\n\n"], b"data: 2\n")
 
@@ -93,7 +103,6 @@ def test_an_endless_event_is_refused_before_it_is_whole(line_end: bytes) -> None
         (b"event: message\ndata: x\nid: 7\n\n", b"x"),
         (b"data\n\n", b""),
         (b"data: \n\n", b""),
-        (b"\xef\xbb\xbfdata: x\n\n", b"x"),
         (b"\ndata: x\n\n", b"x"),
         (b": keep-alive\n\n", None),
         (b"retry: 1\n\n", None),

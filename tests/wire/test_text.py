@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gateway.wire.text import MAX_MESSAGE, has_key, identifier, one_line, shown
+from gateway.wire.text import MAX_MESSAGE, TOO_LONG, has_key, identifier, one_line, refusal_kind, shown
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,20 @@ def test_json_on_one_line(text: str) -> None:
     json = one_line(msgspec.json.encode(text))
     assert msgspec.json.decode(json) == text
     assert len(json.decode().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("This model's maximum context length is 8192 tokens. However, you requested 9000 tokens.", TOO_LONG),
+        ("prompt is too long: 210000 tokens > 200000 maximum", TOO_LONG),
+        ("This model's maximum prompt length is 131072 but the request contains 200000 tokens.", TOO_LONG),
+        ("The input token count (2000000) exceeds the maximum number of tokens allowed (1048576).", TOO_LONG),
+        ("the request exceeds the available context size, try increasing it", TOO_LONG),
+        ("Please reduce the length of the messages or completion.", TOO_LONG),
+        ("max_tokens is too large", "invalid_request_error"),
+        ("", None),
+    ],
+)
+def test_a_prompt_that_is_too_long_has_one_name(message: str, kind: str | None) -> None:
+    assert refusal_kind(message, None if kind is None else "invalid_request_error") == kind

@@ -25,7 +25,7 @@ MOST_BY_DEFAULT = 16_384
 #: The least thinking budget that the API takes ("Extended thinking").
 LEAST_BUDGET = 1024
 
-_BUDGETS = {"low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768}
+_BUDGETS = {"low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768, "max": 32_768}
 #: The efforts that every model with efforts takes, and the budgets that they stand for.
 _EFFORTS = (("low", 1024), ("medium", 4096))
 #: ``metadata.user_id`` may be this long.
@@ -181,7 +181,8 @@ def _add_thinking(body: dict[str, Any], request: ChatRequest, target: Target, tu
 def _budget(effort: Effort | None) -> int | None:
     if effort is None or not effort.enabled:
         return None
-    return effort.budget if effort.budget is not None else _BUDGETS.get(effort.level or "")
+    # Ollama's plain "think": true says neither how much nor how hard.
+    return effort.budget if effort.budget is not None else _BUDGETS.get(effort.level or "medium")
 
 
 def _may_think(body: dict[str, Any], turns: list[Turn], kind: Thinking) -> bool:

@@ -20,7 +20,7 @@ from gateway.errors import (
     UpstreamRateLimited,
     UpstreamRejected,
 )
-from gateway.wire.text import has_key, identifier, shown
+from gateway.wire.text import has_key, identifier, refusal_kind, shown
 
 #: Seconds for which an account without credit is left alone.
 QUOTA_PAUSE = 300.0
@@ -113,7 +113,7 @@ def decode_error(status: int, body: bytes, content_type: str) -> UpstreamError:
         return UpstreamOverloaded(message or "the provider is overloaded")
     if status in (400, 413, 422):
         text = message or f"the provider refused the request with status {status}"
-        return UpstreamRejected(status, text, kind=kind, body=body, content_type=content_type)
+        return UpstreamRejected(status, text, kind=refusal_kind(text, kind), body=body, content_type=content_type)
     if status == 404:
         return UpstreamFailed(_joined("the provider does not know this model or path", message))
     return UpstreamFailed(_joined(f"the provider answered with status {status}", message))

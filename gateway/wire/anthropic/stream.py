@@ -6,6 +6,7 @@ messages": new event types may be added). ``message_stop`` is the terminator.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -75,6 +76,8 @@ _KNOWN = frozenset(
     | {"message_stop"}
 )
 
+_NAME = re.compile(rb"(?:^|[\r\n])event: ?([^\r\n]*)")
+
 #: How nearly every event begins.
 _DELTA_HEAD = b"event: content_block_delta\ndata: "
 
@@ -141,11 +144,14 @@ class _Reader:
     def _is_over(self) -> bool:
         return self.progress.complete or self.progress.failure is not None
 
-    def _check_end(self) -> None:
+    def _end(self) -> bytes:
+        """What follows the terminator, if anything. Raises where there is none."""
         if self.progress.broken is not None:
             raise self.progress.broken
+        rest = self._splitter.close()
         if not self._is_over():
             raise UpstreamTruncated("the provider's answer ended before its message_stop")
+        return rest
 
 
 def _is_delta(data: bytes) -> bool:
@@ -156,6 +162,16 @@ def _is_delta(data: bytes) -> bool:
         return False
 
 
+def _named(event: bytes, kind: str, data: bytes) -> bytes:
+    """The raw event, with the event line that its type wants: Anthropic's own clients go by nothing else."""
+    if kind not in _KNOWN:
+        return event
+    name = _NAME.search(event)
+    if name is not None and name[1] == kind.encode():
+        return event
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data.strip().replace(b"\n", b"\ndata: "))
+
+
 def _kind(data: bytes) -> str:
     try:
         return _kinds.decode(data).type
@@ -164,7 +180,7 @@ def _kind(data: bytes) -> str:
 
 
 class Watch(_Reader):
-    """The stream to the same bytes."""
+    """The stream to the same bytes, but for event lines that are missing or wrong."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Whole events as they came; none from an error event on."""
@@ -177,27 +193,31 @@ class Watch(_Reader):
                 if progress.content and event.startswith(_DELTA_HEAD) and _is_delta(event[len(_DELTA_HEAD) :]):
                     # Once content flows a delta holds nothing to note.
                     progress.fresh = True
-                elif not self._pass(event):
+                    passed.append(event)
+                elif (mended := self._pass(event)) is not None:
+                    passed.append(mended)
+                else:
                     break
-                passed.append(event)
         except UpstreamInvalidResponse as error:
             if not passed:
                 raise
             progress.broken = error
         return b"".join(passed)
 
-    def _pass(self, event: bytes) -> bool:
-        """Whether a raw event, now noted, may go on; nothing is read after the terminator."""
-        if not self.progress.complete:
-            data = sse.data(event)
-            if data and not data.isspace():
-                self._read(data)
-        return self.progress.failure is None
+    def _pass(self, event: bytes) -> bytes | None:
+        """A raw event, now noted, as it goes on; None for an error. Nothing is read after the terminator."""
+        if self.progress.complete:
+            return event
+        data = sse.data(event)
+        if not data or data.isspace():
+            return event
+        kind = self._read(data).type
+        return None if self.progress.failure is not None else _named(event, kind, data)
 
     def close(self) -> bytes:
         """What follows the terminator, if anything."""
-        self._check_end()
-        return b"" if self.progress.failure is not None else self._splitter.close()
+        rest = self._end()
+        return b"" if self.progress.failure is not None else rest
 
 
 class _Call:
@@ -243,7 +263,7 @@ class Decoder(_Reader):
 
     def close(self) -> list[Event]:
         """Nothing is ever held back."""
-        self._check_end()
+        self._end()
         return []
 
     def _translate(self, event: _Event, into: list[Event]) -> None:

@@ -15,7 +15,7 @@ from gateway.errors import (
     UpstreamRateLimited,
     UpstreamRejected,
 )
-from gateway.wire.text import has_key, identifier, shown
+from gateway.wire.text import has_key, identifier, refusal_kind, shown
 
 #: Seconds before an exhausted quota is worth a new try.
 QUOTA_PAUSE = 300.0
@@ -56,6 +56,7 @@ def decode_error(status: int, body: bytes, content_type: str) -> UpstreamError:
         return UpstreamOverloaded(message or "the provider is overloaded")
     if status in (400, 413, 422):
         reason = message or f"the provider refused the request with status {status}"
+        kind = refusal_kind(reason, kind)
         return UpstreamRejected(status, reason, kind=kind, body=body, content_type=content_type)
     if status == 404:
         return UpstreamFailed("the model is unknown to the provider" + (f": {message}" if message else ""))

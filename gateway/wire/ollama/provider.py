@@ -119,7 +119,8 @@ def _content(role: str, parts: Iterable[Part]) -> dict[str, Any]:
             if part.text is None:
                 raise BadRequest("unsupported", "Ollama takes no files but pictures; send a document's text instead")
             texts.append(part.text)
-    content: dict[str, Any] = {"role": role, "content": "\n".join(texts)}
+    # What a model wrote follows without a seam, in however many parts another wire keeps it.
+    content: dict[str, Any] = {"role": role, "content": ("" if role == "assistant" else "\n").join(texts)}
     if files:
         content["images"] = files
     return content

@@ -92,11 +92,13 @@ def unloads(request: ChatRequest) -> bool:
 def split_model(name: str) -> tuple[str, tuple[str, ...]]:
     """A model's name as clients write it, ``smart@team:latest``, to the name proper and its tags.
 
-    ``:latest`` means nothing here. Only names without a slash carry tags: ``provider/model`` may hold an ``@`` of its
-    own. A name whose tags are malformed stays whole, so that it is not found.
+    ``:latest`` means nothing here. That is so for names without a slash: ``provider/model`` may hold an ``@`` or a
+    ``:latest`` of its own. A name whose tags are malformed stays whole, so that it is not found.
     """
+    if "/" in name:
+        return name, ()
     name = _without_latest(name)
-    if "@" in name and "/" not in name:
+    if "@" in name:
         base, *tags = name.split("@")
         if base and all(_TAG.fullmatch(tag) for tag in tags):
             return _without_latest(base), tuple(tags)

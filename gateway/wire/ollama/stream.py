@@ -125,10 +125,10 @@ class Watch:
         return lines[0] if len(lines) == 1 else b"".join(lines)
 
     def close(self) -> bytes:
-        """A last line without a line feed gets one."""
+        """A last line without a line feed gets one. Half a line after the end is nobody's."""
         rest = self._splitter.close()
         try:
-            passed = self.feed(rest + b"\n") if rest else b""
+            passed = self.feed(rest + b"\n") if rest and not self.progress.complete else b""
         except UpstreamInvalidResponse as error:
             raise _cut_short(rest, error) from error
         _ensure_ended(self.progress)

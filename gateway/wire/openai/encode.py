@@ -200,7 +200,9 @@ def _user(parts: tuple[Part, ...]) -> dict[str, Any]:
 
 def _assistant(message: Message, ids: _Ids, replays: bool) -> dict[str, Any]:
     calls = [part for part in message.parts if type(part) is ToolCall]
-    written: dict[str, Any] = {"role": "assistant", "content": message.text or (None if calls else "")}
+    # What a model wrote follows without a seam, in however many parts another wire keeps it.
+    text = "".join(part.text for part in message.parts if type(part) is Text)
+    written: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else "")}
     if replays and (thinking := "\n".join(part.text for part in message.parts if type(part) is Reasoning)):
         written["reasoning_content"] = thinking
     if calls:

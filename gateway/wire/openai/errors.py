@@ -18,7 +18,7 @@ from gateway.errors import (
     UpstreamRejected,
 )
 from gateway.wire.openai.told import Told, tell
-from gateway.wire.text import has_key
+from gateway.wire.text import has_key, refusal_kind
 
 #: How long a provider rests whose account is empty, in seconds.
 QUOTA_REST = 300.0
@@ -40,7 +40,8 @@ def decode_error(status: int, body: bytes, content_type: str) -> UpstreamError:
     if status in (400, 413, 422) or (status == 403 and told.moderated):
         if _BAD_KEY & told.kinds or _BAD_KEY_MESSAGE.search(message):
             return _auth_failed()
-        return UpstreamRejected(status, message, kind=told.kind, body=body, content_type=content_type)
+        kind = refusal_kind(message, told.kind)
+        return UpstreamRejected(status, message, kind=kind, body=body, content_type=content_type)
     if status in (401, 403):
         return _auth_failed()
     if status == 402 or (status == 429 and _QUOTA & told.kinds):

@@ -152,9 +152,10 @@ class Watch(_Reader):
             return rest
         if len(self._finished) < self._choices and not _is_done(rest):
             raise self._truncated()
-        # Some providers end with the finish reason and leave the terminator out (Perplexity).
+        # Some providers end with the finish reason and leave the terminator out (Perplexity). What is left may be the
+        # second half of the last event's CRLF.
         self._done()
-        return _DONE
+        return (rest if rest.isspace() else b"") + _DONE
 
     def _passes(self, event: bytes) -> bool:
         """Whether the client gets this event."""
@@ -163,7 +164,8 @@ class Watch(_Reader):
             return self._passes_late(event)
         chunk = read(event)
         if chunk is None:
-            return True
+            # Comments keep connections alive. OpenAI's own clients take anything else that says nothing for JSON.
+            return event.startswith(b":")
         if chunk is DONE:
             self._done()
             return True

@@ -113,7 +113,6 @@ def test_max_tokens(wanted: int | None, most: int | None, sent: int) -> None:
         (OLDER, {"stream": True}, {"stream": True}),
         (OLDER, {"seed": 1, "presence_penalty": 0.5, "frequency_penalty": 0.5}, {}),
         (OLDER, {"effort": Effort(enabled=False)}, {}),
-        (OLDER, {"effort": Effort()}, {}),
         (OLDER, {"tool_choice": ToolChoice("required")}, {}),
     ],
 )
@@ -194,6 +193,8 @@ def test_how_models_think() -> None:
     [
         (Effort("low"), 4000, None, 1024, 4000),
         (Effort("medium"), None, None, 4096, 8192),
+        (Effort(), None, None, 4096, 8192),
+        (Effort("max"), 1000, None, 32_768, 33_768),
         (Effort("high"), 1000, None, 16_384, 17_384),
         (Effort(budget=2000), 8000, None, 2000, 8000),
         (Effort(budget=10), 8000, None, 1024, 8000),

@@ -130,7 +130,7 @@ def test_an_empty_account_is_left_alone_for_longer(status: int, kind: str, pause
 
 
 def test_a_refusal_keeps_what_the_provider_said() -> None:
-    text = body("invalid_request_error", "prompt is too long")
+    text = body("invalid_request_error", "top_p: too high")
     error = WIRE.decode_error(400, text, "application/json")
     assert isinstance(error, UpstreamRejected)
     assert (error.status, error.code, error.body, error.content_type) == (

@@ -79,6 +79,7 @@ def test_streams_unless_told_otherwise(fields: dict[str, Any], stream: bool) -> 
         ("smart@" + "x" * 65, "smart@" + "x" * 65, ()),
         ("cloudflare/@cf/meta/llama-3", "cloudflare/@cf/meta/llama-3", ()),
         ("vertex/claude@2025", "vertex/claude@2025", ()),
+        ("ollama/llama3:latest", "ollama/llama3:latest", ()),
         (":latest", ":latest", ()),
     ],
 )

@@ -1,0 +1,1 @@
+"""The routers' own tests: run in rehearsal, judged, and reported."""

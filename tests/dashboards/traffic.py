@@ -1,0 +1,68 @@
+"""A gateway to look at: routers that decide, fall back and fail over, prices, tags, a commit, and requests of every
+kind.
+"""
+
+from __future__ import annotations
+
+from tests.faultserver import answer, hang
+from tests.gatewayprocess import ROOT, Gateway
+from tests.server.scene import JUDGE, Scene, ask, completion, router, turns
+
+#: Where Prometheus has yesterday's figures of; the rest of the past is empty.
+ROUTER, CANDIDATE = "demo", "sandbox/coder"
+
+_PRICED = (
+    *("alpha/m", "beta/m", "gamma/m", "judge/m", "sandbox/designator"),
+    *("sandbox/coder", "sandbox/generalist", "sandbox/quick", "sandbox/billing", "sandbox/engineer"),
+)
+_MODELS = "models:\n" + "".join(
+    f"  {name}: {{price: {{input: {price}, output: {3 * price}}}}}\n" for price, name in enumerate(_PRICED, 1)
+)
+_REFUSED = "name: bad\ncandidates: []\n"
+
+
+def files(scene: Scene) -> dict[str, str]:
+    """The configuration: two routers of the sandbox, and one whose providers ``scene`` plays."""
+    shipped = ROOT / "routers.d"
+    return {
+        "REVISION": "8f3c2a1d\n",
+        "gateway.yaml": scene.gateway(models=_MODELS),
+        "demo.yaml": (shipped / "smart.yaml").read_text().replace("name: smart", f"name: {ROUTER}"),
+        "support.yaml": (shipped / "support.yaml").read_text(),
+        "smart.yaml": router(timeout="300ms") + "tags: [platform]\n",
+    }
+
+
+async def visit(gateway: Gateway, scene: Scene) -> None:
+    """One request of every kind."""
+    client = gateway.client
+    for text in ("Write a Python function to parse JSON", "Translate this e-mail into French", "Hi there!"):
+        await ask(client, text, model=ROUTER)
+        await ask(client, text, model=ROUTER, stream=True)
+    for turn in (1, 2):
+        await ask(client, turns("The installation stops with an error", turn), model="support")
+    for choice in ("alpha/m", "beta/m"):
+        scene.choice = choice
+        await ask(client, "Good morning")
+    await ask(client, "Directly", model="gamma/m")
+    await ask(client, "Nobody", model="no/such")
+    for judged in ([answer(completion("I would rather not."))], [answer("{}", 500)], [hang()]):
+        scene.play(JUDGE, *judged)
+        await ask(client, "Fall back")
+    scene.play(JUDGE)
+    scene.choice = "alpha/m"
+    scene.play("alpha", answer("{}", 503))
+    await ask(client, "Fail over")
+    scene.play("beta", answer("{}", 500))
+    await ask(client, "Fail")
+    scene.play("alpha")
+    scene.play("beta")
+
+
+async def refuse(gateway: Gateway) -> None:
+    """A bad commit, taken back, and a good one."""
+    gateway.write("bad.yaml", _REFUSED)
+    await gateway.until(lambda status: not status["desired"]["ok"])
+    (gateway.config / "bad.yaml").unlink()
+    gateway.write("REVISION", "9a4d3b2e\n")
+    await gateway.until(lambda status: status["desired"]["ok"] and status["commit"] == "9a4d3b2e")

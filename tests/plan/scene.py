@@ -1,0 +1,38 @@
+"""Two configurations and example requests, in as few words as these tests need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gateway.chat import ChatRequest, Message, Text
+from gateway.config.load import Loader
+from gateway.config.model import Snapshot
+from gateway.plan.corpus import Sample, Usage
+from tests.config.folders import snapshot_of, write
+
+KEYS = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "k")
+
+ROUTER = """\
+name: smart
+designator: {model: sandbox/designator}
+candidates:
+  - {model: openai/gpt-4o, purpose: Texts and letters}
+  - {model: anthropic/claude-sonnet-4-5, purpose: Code and debugging}
+"""
+
+
+def snapshots(folder: Path, before: str, after: str, gateway: str = "") -> tuple[Snapshot, Snapshot]:
+    """Two generations of one router each; ``gateway`` is a document of the second one."""
+    loader = Loader(KEYS)
+    texts = {"after": {"r.yaml": after, **({"gateway.yaml": gateway} if gateway else {})}, "before": {"r.yaml": before}}
+    old, new = (snapshot_of(loader.load(write(folder / name, texts[name]))) for name in ("before", "after"))
+    return old, new
+
+
+def sample(ask: str, router: str = "smart", usage: Usage = Usage(), **fields: Any) -> Sample:  # noqa: B008
+    """A request of one user turn."""
+    request = ChatRequest(
+        dialect="openai", model=router, messages=(Message("user", (Text(ask),)),), fields={}, **fields
+    )
+    return Sample(router, request, usage)
