@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 import httpx
 
-from gateway.config.model import Provider, Secret, Timers
+from gateway.config.model import Provider, Timers
 from gateway.errors import (
     UpstreamConnectFailed,
     UpstreamError,
@@ -321,7 +321,9 @@ class Upstream:
         """Raises what an answer without a 2xx status means."""
         if 300 <= source.status < 400:
             raise UpstreamFailed(f"{provider.name}: it redirects ({source.status}), which is never followed")
-        body = b"" if encoded(source.headers) else _without(provider.key, await _error_body(source))
+        body = b"" if encoded(source.headers) else await _error_body(source)
+        if provider.key is not None:
+            body = conceal(provider, body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         error = self._wires[provider.wire].decode_error(source.status, body, reply.content_type)
         if error.retry_after is None:
             error.retry_after = retry_after(source.headers, time.time())
@@ -331,6 +333,12 @@ class Upstream:
         task = asyncio.get_running_loop().create_task(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def conceal(provider: Provider, text: str) -> str:
+    """What ``provider`` says of an error, without our key: some quote the one that they refuse."""
+    key = "" if provider.key is None else provider.key.reveal()
+    return text.replace(key, "[key]") if len(key) >= _SHORTEST_KEY else text
 
 
 def translated(error: BaseException, provider: str) -> UpstreamError:
@@ -346,12 +354,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
-
-
-def _without(key: Secret | None, body: bytes) -> bytes:
-    """An error's body, in which some providers quote the key that they refuse."""
-    secret = b"" if key is None else key.reveal().encode()
-    return body.replace(secret, b"[key]") if len(secret) >= _SHORTEST_KEY else body
 
 
 async def _error_body(source: Source) -> bytes:

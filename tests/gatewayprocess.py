@@ -92,11 +92,13 @@ class Gateway:
         location = f"{(self.data / 'relay.db').as_uri()}?mode=ro"
         async with asyncio.timeout(PATIENCE):
             while True:
-                with contextlib.closing(sqlite3.connect(location, uri=True)) as connection:
-                    connection.row_factory = sqlite3.Row
-                    rows = connection.execute(f"SELECT * FROM {table} WHERE {condition}").fetchall()
-                if len(rows) >= count:
-                    return [dict(row) for row in rows]
+                # The gateway makes the file a moment after it is ready.
+                with contextlib.suppress(sqlite3.OperationalError):
+                    with contextlib.closing(sqlite3.connect(location, uri=True)) as connection:
+                        connection.row_factory = sqlite3.Row
+                        rows = connection.execute(f"SELECT * FROM {table} WHERE {condition}").fetchall()
+                    if len(rows) >= count:
+                        return [dict(row) for row in rows]
                 await asyncio.sleep(0.01)
 
     # --- the process ------------------------------------------------------------------------------------------------

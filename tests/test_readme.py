@@ -89,3 +89,11 @@ async def test_the_curl_shown_gives_the_answer_shown(tmp_path: Path) -> None:
         elif colon:
             assert name in answer.headers
             assert name in volatile or answer.headers[name] == value
+
+
+def test_every_alert_has_its_paragraph_in_the_runbook() -> None:
+    rules = (ROOT / "dashboards" / "rules" / "llm-relay.rules.yaml").read_text()
+    alerts = re.findall(r"alert: (\w+)", rules)
+    assert re.findall(r"^### (LLMRelay\w+)$", README, re.MULTILINE) == alerts
+    for alert in alerts:
+        assert f"README.md#{alert.lower()}" in rules

@@ -163,7 +163,7 @@ class _Runner:
             try:
                 outcome = await self._ask(rehearsal, step, messages)
             except NotRecorded as error:
-                return Run(tuple(results), f"{error}; run: {self._recorder()}", step.line)
+                return Run(tuple(results), f"{self._router.name}: {error}; run: {self._recorder()}", step.line)
             if outcome.answer is not None:
                 history = [*messages, dict(outcome.answer)]
             result = _result(step, outcome, before)

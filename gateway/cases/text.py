@@ -70,15 +70,16 @@ def _case(router: RouterResult, case: CaseResult, tolerant: bool) -> Iterator[st
 
 def _failure(router: RouterResult, case: CaseResult, run: Run, title: str, word: str) -> Iterator[str]:
     for number, step in enumerate(run.steps, 1):
-        for finding in step.findings:
-            where = f", step {number}" if len(run.steps) > 1 else ""
-            yield f"{router.file}:{step.step.line}: {word} {title}{where}"
-            yield f"  expected  {finding.expected}"
-            yield f"  got       {finding.got}"
-            if step.designator is not None:
-                yield f"  answered  {_answered(step.designator)}"
-            if case.reason:
-                yield f"  why       {case.reason}"
+        if not step.findings:
+            continue
+        where = f", step {number}" if len(run.steps) > 1 else ""
+        yield f"{router.file}:{step.step.line}: {word} {title}{where}"
+        yield from (f"  expected  {finding.expected}" for finding in step.findings)
+        yield f"  got       {step.findings[0].got}"
+        if step.designator is not None:
+            yield f"  answered  {_answered(step.designator)}"
+        if case.reason:
+            yield f"  why       {case.reason}"
 
 
 def _answered(answered: Answered) -> str:

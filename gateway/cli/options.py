@@ -39,9 +39,12 @@ def flag(parser: argparse.ArgumentParser, name: str, variable: str, text: str) -
 
 
 def folder(parser: argparse.ArgumentParser) -> None:
-    """The folder of routers, as an argument that may be left out."""
-    default = os.environ.get("LLM_RELAY_CONFIG") or "routers.d"
-    parser.add_argument("folder", nargs="?", type=Path, default=default, metavar="DIR", help="default routers.d")
+    """The folder of routers, as an argument that may be left out, and may stand before or behind options."""
+    default = Path(os.environ.get("LLM_RELAY_CONFIG") or "routers.d")
+    text = "the folder of routers, default routers.d"
+    argument = parser.add_argument("folder", type=Path, default=default, metavar="[DIR]", help=text)
+    # With nargs="?" it would count as left out as soon as an option follows another argument.
+    argument.required = False
 
 
 def data(parser: argparse.ArgumentParser) -> None:

@@ -108,7 +108,7 @@ def _choice(name: str, label: str, series: str, description: str) -> dashboard.Q
         .multi(True)
         .include_all(True)
         .all_value(".+")
-        .current(model.VariableOption(selected=True, text="All", value="$__all"))
+        .current(model.VariableOption(selected=True, text=["All"], value=["$__all"]))
     )
 
 

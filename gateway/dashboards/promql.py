@@ -29,7 +29,7 @@ def per_hour(counter: str, where: str, *by: str) -> str:
 
 
 def steps(counter: str, where: str, *by: str) -> str:
-    """How much a counter that seldom moves has grown since the point before, over time."""
+    """How much a counter that seldom moves has just grown, over time."""
     return f"{_sum(by)}(increase({counter}{{{where}}}[{_GRAPH}]))"
 
 

@@ -58,11 +58,11 @@ class Clock:
 
 
 class Rehearsal:
-    """One conversation with the router of ``policy``, which nothing is remembered of.
+    """One conversation with the router of ``policy``.
 
     ``dial`` is the way to designators that are asked; ``asking`` says when that is. ``shuffled`` is the same router
     with its candidates in another order, for designators that are asked. ``client`` and ``session`` are what a client
-    would be known by.
+    would be known by. ``health`` and ``remembered`` are what a running gateway knows; nothing of it is changed.
     """
 
     def __init__(
@@ -76,17 +76,19 @@ class Rehearsal:
         shuffled: Policy | None = None,
         metrics: Metrics | None = None,
         health: Health | None = None,
+        remembered: Sessions | None = None,
         client: Client | None = None,
         session: str | None = None,
     ) -> None:
         self.clock = Clock()
-        self.sessions = Sessions(None, capacity=_SESSIONS, clock=self.clock)
+        memory = None if remembered is None else stage.Memory(remembered)
+        self.sessions = Sessions(memory, capacity=_SESSIONS, clock=self.clock)
         self._generation = generation
         self._policy = policy
         self._shuffled = shuffled
         self._client = client
         self._session = session
-        self._health = health or Health(self.clock)
+        self.health = Health(self.clock) if health is None else _as_is(health, self.clock)
         self._candidates = Candidates()
         target = generation.target(policy.router.designator.model)
         self._designators = Designators(dial, target, recordings, asking)
@@ -94,7 +96,7 @@ class Rehearsal:
         self._relay = Relay(
             self._candidates,
             sessions=self.sessions,
-            health=self._health,
+            health=self.health,
             metrics=metrics or Metrics(CollectorRegistry()),
             accounts=(self._entries.append,),
         )
@@ -145,7 +147,7 @@ class Rehearsal:
 
     def _question(self, policy: Policy, request: ChatRequest) -> Ask | None:
         try:
-            outcome = policy.decide(request, None, self._health.cooling())
+            outcome = policy.decide(request, None, self.health.cooling())
         except RelayError:
             return None
         return outcome if isinstance(outcome, Ask) else None
@@ -158,6 +160,14 @@ class Rehearsal:
         return Outcome(
             None, entry.decision, error=entry.code, status=entry.status, message=told["message"], said=self.said
         )
+
+
+def _as_is(health: Health, clock: Clock) -> Health:
+    """What a running gateway knows of who is not to be called now; it stays so while ``clock`` stands."""
+    known = Health(clock)
+    for name in health.cooling():
+        known.cool(name, health.remaining(name))
+    return known
 
 
 def chat(body: Mapping[str, Any]) -> ChatRequest:

@@ -17,6 +17,7 @@ from gateway.generation import Headers
 from gateway.rehearsal.recordings import NotRecorded, Recordings
 from gateway.routing.decide import Ask
 from gateway.sandbox import SandboxTransport
+from gateway.sessions import Pin, Sessions
 from gateway.upstream import Reply, Upstream
 from gateway.wire import DIALECTS, WIRES
 from gateway.wire.protocol import Target
@@ -69,6 +70,35 @@ class Client:
     def interrupted(self) -> RelayError | None:
         """See :class:`gateway.call.Sink`."""
         return None
+
+
+class Memory:
+    """What a running gateway remembers of sessions and tool loops, to be looked at only.
+
+    A :class:`gateway.sessions.PinStore` that forgets whatever it is told.
+    """
+
+    capacity = 0
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def get(self, key: bytes) -> Pin | None:
+        """See :class:`gateway.sessions.PinStore`."""
+        candidate = await self._sessions.get(key)
+        return None if candidate is None else Pin(candidate, math.inf)
+
+    def put(self, key: bytes, router: str, pin: Pin, *, first: bool) -> None:
+        """See :class:`gateway.sessions.PinStore`."""
+
+    def extend(self, key: bytes, pin: Pin) -> None:
+        """See :class:`gateway.sessions.PinStore`."""
+
+    def drop(self, key: bytes) -> None:
+        """See :class:`gateway.sessions.PinStore`."""
+
+    async def settle(self) -> None:
+        """See :class:`gateway.sessions.PinStore`."""
 
 
 class Candidates(Upstream):

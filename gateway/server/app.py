@@ -10,7 +10,7 @@ from litestar.background_tasks import BackgroundTask
 from litestar.exceptions import HTTPException
 
 from gateway.errors import BadRequest, InternalError, NotFound, RelayError
-from gateway.server import chats, embeddings, listings, operations
+from gateway.server import chats, embeddings, explain, listings, operations
 from gateway.server.edge import by_path, new_request_id, refusal
 from gateway.server.exchange import drop_body
 from gateway.server.listener import drop_silent_clients
@@ -27,6 +27,7 @@ def build(services: Services) -> Litestar:
             *embeddings.routes(services),
             *listings.routes(services),
             *operations.routes(services),
+            *explain.routes(services),
         ],
         on_startup=[services.start, lambda: drop_silent_clients(services.settings.port)],
         on_shutdown=[services.stop],

@@ -105,8 +105,10 @@ def _worker(settings: Settings, parent: int) -> Any:
         from gateway.server.lifetime import Lifetime
         from gateway.server.services import Services
 
-        logs.configure(settings.log_format)
-        services = Services(settings)
+    logs.configure(settings.log_format)
+    # A configuration with mistakes needs more than a good one: whatever that is must be found.
+    services = Services(settings)
+    with without_unused():
         app = build(services)
     lifetime = Lifetime(services.attendant, parent=parent, port=settings.port, drain=settings.drain)
     app.on_startup.append(lifetime.begin)

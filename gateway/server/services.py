@@ -62,6 +62,8 @@ class Services:
             accounts=(self.metrics.record, self.ledger.add, self.requests.add),
         )
         self.metrics.applied(self.holder.current.snapshot, now=self.holder.applied_at)
+        if not self.holder.desired.ok:
+            self.metrics.refused()
         self._providers = self.holder.current.snapshot.providers
         self._watching: asyncio.Task[None] | None = None
 

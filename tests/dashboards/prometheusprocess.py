@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -42,12 +43,12 @@ def promtool(*arguments: str | Path, stdin: bytes | None = None) -> subprocess.C
 class Prometheus:
     """Scrapes ``target`` (host and port) every second as the job ``llm-relay``, and evaluates the rules in ``rules``.
 
-    Its database is ``folder / "data"``; what is there when it starts is its past.
+    Its database is ``folder / "past"``; what is there when it starts is its past.
     """
 
     def __init__(self, folder: Path, target: str, rules: Path) -> None:
         self.port = free_port()
-        self.data = folder / "data"
+        self.data = folder / "past"
         self._config = folder / "prometheus.yaml"
         self._log = folder / "prometheus.log"
         self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=PATIENCE)
@@ -73,6 +74,14 @@ class Prometheus:
         found: list[str] = answer.json()["data"]
         return found
 
+    async def exemplars(self, expression: str) -> list[Any]:
+        """Single requests behind an expression's histograms, of the last minutes, each with its labels."""
+        now = time.time()
+        answer = await self._client.get(
+            "/api/v1/query_exemplars", params={"query": expression, "start": now - 600, "end": now}
+        )
+        return [exemplar for series in answer.json()["data"] for exemplar in series["exemplars"]]
+
     async def until(self, expression: str, true: Callable[[list[Any]], bool] = bool) -> None:
         """Wait until ``true`` is said of what an expression has."""
         async with asyncio.timeout(PATIENCE):
@@ -87,6 +96,7 @@ class Prometheus:
                 "prometheus",
                 f"--config.file={self._config}",
                 f"--storage.tsdb.path={self.data}",
+                "--enable-feature=exemplar-storage",
                 f"--web.listen-address=127.0.0.1:{self.port}",
                 stdout=log,
                 stderr=log,

@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import pytest
 
 from tests.dashboards import traffic
 from tests.dashboards.prometheusprocess import Prometheus, needs_prometheus, promtool
-from tests.dashboards.shipped import DASHBOARDS, DOCUMENTS, RECORDINGS, RULED, RULES_FILE, SHOWN, variables
+from tests.dashboards.shipped import DASHBOARDS, DOCUMENTS, PANELS, RECORDINGS, RULED, RULES_FILE, SHOWN, variables
 from tests.gatewayprocess import Gateway
 from tests.server.scene import Scene
 
@@ -32,6 +33,12 @@ QUERIES |= {f"recorded {rule['record']}": rule["record"] for rule in RECORDINGS}
 # A comparison has results only while it is true. As a value, 0 or 1, it has them always, if both sides have any.
 QUERIES |= {each.where: re.sub(r"(?<!=)(==|[<>]=?) ", r"\1 bool ", each.text) for each in RULED}
 
+EXEMPLARS = {
+    f"{where} {target['refId']}": target["expr"]
+    for where, panel in PANELS
+    for target in panel["targets"]
+    if target.get("exemplar")
+}
 VARIABLES = {
     f"{name}/{variable['name']}": variable["query"]
     for name, board in DASHBOARDS.items()
@@ -43,6 +50,7 @@ class Observed(NamedTuple):
     """What Prometheus answered, by query and by variable; the page it scraped; and what the gateway said of itself."""
 
     series: dict[str, list[Any]]
+    exemplars: dict[str, list[Any]]
     values: dict[str, list[str]]
     page: bytes
     status: Any
@@ -64,7 +72,7 @@ def _yesterday(folder: Path) -> None:
         lines += [f"{series}{{{labels}}} 0.5 {now - 86400 + 60 * minute:.0f}" for minute in range(-10, 10)]
     past = folder / "past.txt"
     past.write_text("\n".join([*lines, "# EOF", ""]))
-    made = promtool("tsdb", "create-blocks-from", "openmetrics", past, folder / "data")
+    made = promtool("tsdb", "create-blocks-from", "openmetrics", past, folder / "past")
     assert made.returncode == 0, made.stdout.decode()
 
 
@@ -89,13 +97,14 @@ async def _observe(folder: Path) -> Observed:
             for rule in RECORDINGS:
                 await prometheus.until(f"{rule['record']} == {rule['record']}")
             series = {where: await prometheus.query(_grafana(text)) for where, text in QUERIES.items()}
+            exemplars = {where: await prometheus.exemplars(_grafana(text)) for where, text in EXEMPLARS.items()}
             values = {}
             for where, query in VARIABLES.items():
                 match = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
                 assert match
                 values[where] = await prometheus.values(match[2], _grafana(match[1]))
         page = (await gateway.client.get("/metrics")).content
-        return Observed(series, values, page, await gateway.status())
+        return Observed(series, exemplars, values, page, await gateway.status())
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +128,19 @@ def test_a_variable_has_choices(observed: Observed, where: str) -> None:
     assert set(observed.values[where]) == expected[where.partition("/")[2]]
 
 
+@pytest.mark.parametrize("where", EXEMPLARS)
+def test_a_latency_leads_to_single_requests(observed: Observed, where: str) -> None:
+    assert observed.exemplars[where]
+    assert all(re.fullmatch(r"[0-9a-f]+", each["labels"]["request_id"]) for each in observed.exemplars[where])
+
+
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_a_mark_stands_where_a_generation_was_applied(observed: Observed, name: str) -> None:
     (mark,) = observed.series[f"{name}/Configuration applied"]
     assert mark["metric"] == {"revision": observed.status["revision"], "commit": observed.status["commit"]}
-    applied_at = time.strptime(observed.status["applied_at"], "%Y-%m-%dT%H:%M:%SZ")
-    assert time.gmtime(float(mark["value"][1]) / 1000) == applied_at
+    applied_at = datetime.fromisoformat(observed.status["applied_at"]).timestamp()
+    # One is told in whole seconds, and they are not taken in the same instant.
+    assert float(mark["value"][1]) / 1000 == pytest.approx(applied_at, abs=2)
 
 
 def test_the_page_is_as_prometheus_likes_it(observed: Observed) -> None:

@@ -11,12 +11,14 @@ from tests.server.scene import JUDGE, Scene, ask, completion, router, turns
 #: Where Prometheus has yesterday's figures of; the rest of the past is empty.
 ROUTER, CANDIDATE = "demo", "sandbox/coder"
 
-_PRICED = (
-    *("alpha/m", "beta/m", "gamma/m", "judge/m", "sandbox/designator"),
-    *("sandbox/coder", "sandbox/generalist", "sandbox/quick", "sandbox/billing", "sandbox/engineer"),
+#: USD per million tokens of input; output costs four times as much.
+_PRICES = (
+    *(("alpha/m", 3), ("beta/m", 1), ("gamma/m", 2), ("judge/m", 0.05)),
+    *(("sandbox/coder", 3), ("sandbox/generalist", 2), ("sandbox/quick", 0.5), ("sandbox/designator", 0.001)),
+    *(("sandbox/billing", 1), ("sandbox/engineer", 3)),
 )
 _MODELS = "models:\n" + "".join(
-    f"  {name}: {{price: {{input: {price}, output: {3 * price}}}}}\n" for price, name in enumerate(_PRICED, 1)
+    f"  {name}: {{price: {{input: {price}, output: {4 * price}}}}}\n" for name, price in _PRICES
 )
 _REFUSED = "name: bad\ncandidates: []\n"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -35,6 +35,8 @@ from tests.server.scene import completion
 from .heard import hear
 from .outcomes import check_clean
 from .speech import SPEECHES
+
+log = logging.getLogger("measured")
 
 CHOSEN, FALLBACK = "beta/small", "alpha/big"
 
@@ -195,7 +197,8 @@ async def test_how_a_designator_fails(script: Script, decision: str, wire: str) 
         async with Kit(snapshot(routers(designator=judge, timeout=timeout))) as kit:
             check(kit, await kit.ask(), decision)
             assert len(server.requests) == 1
-            await server.until(lambda: server.open == 0 or kit.entries[-1].designator_outcome == "invalid")
+            if decision == "fallback_timeout":
+                await server.until(lambda: server.open == 0)
 
 
 async def test_a_designator_that_is_down() -> None:
@@ -217,20 +220,20 @@ async def test_a_good_designator_on_every_wire(wire: str) -> None:
             assert kit.metric("designator_tokens_total", **tokens) == 3
 
 
-async def test_f85_the_deadline_is_by_the_clock_on_the_wall(record_property: Callable[[str, object], None]) -> None:
+async def test_f85_the_deadline_is_by_the_clock_on_the_wall() -> None:
     dripping = [head("application/json"), drip("1\r\n \r\n" * 1000, 0.005)]
     async with FaultServer(dripping) as server:
         judge = model("judge/m", url=server.url)
         async with Kit(snapshot(routers(designator=judge, timeout=0.2))) as kit:
             began = time.monotonic()
             check(kit, await kit.ask(), "fallback_timeout")
-            record_property("seconds", time.monotonic() - began)
+            log.info("took %.3f s", time.monotonic() - began)
             waited = kit.entries[0].designator_ms
             assert waited is not None
             assert waited >= 200
 
 
-# --- F24 and F87: whom not to ask --------------------------------------------------------------------------------------
+# --- F24 and F87: whom not to ask -------------------------------------------------------------------------------------
 
 
 async def test_a_designator_that_is_limited_is_left_alone() -> None:
@@ -270,12 +273,11 @@ async def test_a_designator_is_not_asked_while_its_provider_rests() -> None:
 async def test_f87_a_breaker_opens_after_five_failures_in_a_row() -> None:
     broken = answered("{}", 500)
     async with Kit(snapshot(routers())) as kit:
-        judge = kit.tame.plays
         for failed in (True, False) * 20:
             # Every other one fails: never five in a row.
-            judge["judge"] = lambda _, failed=failed: broken if failed else says(CHOSEN)
+            kit.tame.plays["judge"] = (lambda _: broken) if failed else (lambda _: says(CHOSEN))
             check(kit, await kit.ask(), "fallback_error" if failed else "designated")
-        judge["judge"] = lambda _: broken
+        kit.tame.plays["judge"] = lambda _: broken
         for _ in range(FAILURES_TO_OPEN):
             check(kit, await kit.ask(), "fallback_error")
         asked = kit.tame.calls("judge")
@@ -286,7 +288,7 @@ async def test_f87_a_breaker_opens_after_five_failures_in_a_row() -> None:
         check(kit, await kit.ask(), "fallback_error")
         check(kit, await kit.ask(), "fallback_open")
         kit.clock.now += PROBE_EVERY
-        judge["judge"] = lambda _: says(CHOSEN)
+        kit.tame.plays["judge"] = lambda _: says(CHOSEN)
         for _ in range(3):
             check(kit, await kit.ask(), "designated")
 
@@ -305,36 +307,10 @@ async def test_nonsense_opens_no_breaker(said: httpx.Response) -> None:
 
 FUZZED = 10_000
 WORDS = [
-    *(
-        FALLBACK,
-        CHOSEN,
-        "alpha",
-        "beta",
-        "big",
-        "small",
-        "/",
-        "gamma/huge",
-        "openai/gpt-4o",
-        "judge/m",
-        "smart",
-        "none",
-    ),
-    *(
-        "null",
-        "candidate",
-        "http://127.0.0.1:9",
-        "..",
-        "\r\nX-Evil: 1",
-        "\n",
-        "\x00",
-        "\u202e",
-        "🙂",
-        "é",
-        " ",
-        "",
-        ".",
-    ),
-    *('"', "'", "`", "```", "```json\n", "{", "}", "[", "]", ":", ",", '{"candidate": "', '"}', "true", "1e400", "-1"),
+    *(FALLBACK, CHOSEN, "alpha", "beta", "big", "small", "/", "gamma/huge", "openai/gpt-4o", "judge/m", "smart"),
+    *("none", "null", "candidate", "http://127.0.0.1:9", "..", "\r\nX-Evil: 1", "\n", "\x00", "\u202e", "🙂", "é"),
+    *(" ", "", ".", '"', "'", "`", "```", "```json\n", "{", "}", "[", "]", ":", ",", '{"candidate": "', '"}'),
+    *("true", "1e400", "-1"),
 ]
 
 

@@ -18,8 +18,8 @@ from .speech import SPEECHES, Speech
 
 EVERY = ("openai", "anthropic", "ollama")
 SSE = ("openai", "anthropic")
-IDLE = Timers(connect=5.0, first_byte=5.0, idle=0.08, total=10.0)
-TOTAL = Timers(connect=5.0, first_byte=5.0, idle=5.0, total=0.15)
+IDLE = Timers(connect=5.0, first_byte=5.0, idle=0.15, total=10.0)
+TOTAL = Timers(connect=5.0, first_byte=5.0, idle=5.0, total=0.3)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import trustme
 
 from gateway.config.model import Timers
 from tests.faultserver import FaultServer, answer, blackhole, fin, free_port, rst
-from tests.relaykit import Kit, Recorder, model, router, snapshot
+from tests.relaykit import PATIENT, Kit, Recorder, model, router, snapshot
 
 from .heard import hear
 from .outcomes import PAIRS, check_error, fails_over, surfaces
@@ -63,7 +63,7 @@ async def test_nobody_there(
     address: Callable[[], AbstractAsyncContextManager[str]], code: str, wire: str, dialect: str
 ) -> None:
     async with address() as url, asyncio.TaskGroup() as group:
-        bad = model("bad/m", url=url, wire=wire, timers=HASTY)
+        bad = model("bad/m", url=url, wire=wire, timers=HASTY if code == "upstream_timeout" else PATIENT)
         for stream in (True, False):
             group.create_task(fails_over(bad, dialect, code, stream=stream))
             group.create_task(surfaces(bad, dialect, code, stream=stream))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from tests.faultserver import FaultServer, Request, Script, answer
 
@@ -40,23 +41,13 @@ OLLAMA = json.dumps(
     }
 )
 GENERATED = json.dumps({**json.loads(OLLAMA), "response": "hi"})
-EMBEDDINGS = json.dumps(
-    {
-        "object": "list",
-        "model": "m",
-        "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}],
-        "usage": {"prompt_tokens": 1, "total_tokens": 1},
-    }
-)
-
 _ANSWERS = {
     "/v1/chat/completions": OPENAI,
-    "/v1/embeddings": EMBEDDINGS,
     "/v1/messages": ANTHROPIC,
     "/v1/messages/count_tokens": '{"input_tokens": 1}',
     "/api/chat": OLLAMA,
     "/api/generate": GENERATED,
-    "/api/embed": json.dumps({"model": "m", "embeddings": [[0.5]], "prompt_eval_count": 1}),
+    "/api/embeddings": '{"embedding": [0.5]}',
 }
 
 #: For ``providers`` of a gateway document; to be filled with the address of :func:`obliging`.
@@ -74,6 +65,15 @@ def obliging() -> FaultServer:
     """All three wires at one address."""
 
     def respond(request: Request) -> Script:
-        return [answer(_ANSWERS.get(request.target, "{}"))]
+        if request.target in ("/v1/embeddings", "/api/embed"):
+            return [answer(_embeddings(json.loads(request.body).get("input") or []))]
+        return [answer(_ANSWERS[request.target])]
 
     return FaultServer(respond=respond)
+
+
+def _embeddings(wanted: Any) -> str:
+    """A vector for each text, or for each list of tokens, in both wires' places."""
+    count = len(wanted) if isinstance(wanted, list) and not (wanted and isinstance(wanted[0], int)) else 1
+    data = [{"object": "embedding", "index": index, "embedding": [0.5]} for index in range(count)]
+    return json.dumps({"object": "list", "model": "m", "data": data, "embeddings": [[0.5]] * count})

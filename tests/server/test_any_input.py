@@ -247,8 +247,22 @@ printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclud
 heads = st.lists(
     st.tuples(
         st.sampled_from(
-            "Host Origin Via Accept Authorization X-Api-Key Content-Type Content-Encoding X-LLM-Relay-Session "
-            "X-LLM-Relay-Tags Anthropic-Version Anthropic-Beta Expect Upgrade".split()
+            [
+                "Host",
+                "Origin",
+                "Via",
+                "Accept",
+                "Authorization",
+                "X-Api-Key",
+                "Content-Type",
+                "Content-Encoding",
+                "X-LLM-Relay-Session",
+                "X-LLM-Relay-Tags",
+                "Anthropic-Version",
+                "Anthropic-Beta",
+                "Expect",
+                "Upgrade",
+            ]
         )
         | tokens.filter(lambda name: name.lower() not in ("content-length", "transfer-encoding", "connection", "te")),
         st.sampled_from(

@@ -1,4 +1,4 @@
-"""Requests that are wrong as HTTP: framing, heads, methods, slow and vanishing clients, on a real server."""
+"""Requests that are wrong as HTTP: framing, heads, methods, sizes and slow clients, on a real server."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.faultserver import PATIENCE, FaultServer, Request, Script, answer, chunk, hang, head
+from tests.faultserver import PATIENCE, FaultServer
 from tests.gatewayprocess import Gateway
 from tests.server.errorshapes import check_error
-from tests.server.providers import ENVIRON, OPENAI, PROVIDERS
+from tests.server.providers import ENVIRON, PROVIDERS, obliging
 from tests.server.rawhttp import LAST, Answer, exchange, parse, request, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,38 +26,20 @@ LIMIT = 64 << 10
 
 GATEWAY = """\
 kind: gateway
+allow_empty: true
 limits: {body: 64KiB}
 """
-SMART = """\
-name: smart
-designator: {model: fake/designator, timeout: 30s}
-candidates:
-  - {model: fake/a, purpose: Code}
-  - {model: fake/b, purpose: Anything else}
-"""
-EVENT = (
-    'data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m",'
-    '"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n'
-)
-
-
-def respond(asked: Request) -> Script:
-    """Never an answer to ``fake/silent`` and to a designation, half of one to ``fake/half``."""
-    model = json.loads(asked.body)["model"]
-    if model in ("silent", "designator"):
-        return [hang()]
-    return [head(), chunk(EVENT), hang()] if model == "half" else [answer(OPENAI)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def provider() -> AsyncIterator[FaultServer]:
-    async with FaultServer(respond=respond) as server:
+    async with obliging() as server:
         yield server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(tmp_path_factory: pytest.TempPathFactory, provider: FaultServer) -> AsyncIterator[Gateway]:
-    files = {"gateway.yaml": GATEWAY + PROVIDERS.format(url=provider.url), "smart.yaml": SMART}
+    files = {"gateway.yaml": GATEWAY + PROVIDERS.format(url=provider.url)}
     async with Gateway(tmp_path_factory.mktemp("gateway"), files, environ=ENVIRON) as it:
         yield it
 
@@ -382,36 +364,3 @@ async def test_slow_clients(gateway: Gateway) -> None:
     for dialect, data in (("openai", body), ("openai", silence), ("anthropic", chunks), ("openai", unsent)):
         [got] = parse(data)
         check(dialect, got, 408, "request_timeout")
-
-
-# --- clients that leave -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("half", [False, True], ids=["close", "half-close"])
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("model", ["fake/silent", "smart", "fake/half"])
-async def test_a_client_that_leaves_takes_the_provider_s_work_with_it(
-    gateway: Gateway, provider: FaultServer, model: str, stream: bool, half: bool
-) -> None:
-    before, logged = len(provider.requests), {line.get("request_id") for line in gateway.log}
-    body = json.dumps(ASK | {"model": model, "stream": stream}).encode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-    try:
-        writer.write(request(CHAT, body))
-        await provider.until(lambda: len(provider.requests) > before)
-        there = provider.open
-        if model == "fake/half" and stream:
-            await reader.readuntil(b'"content":"hi"')
-        if half:
-            writer.write_eof()
-            async with asyncio.timeout(PATIENCE):
-                # A half-close counts as leaving: there is no answer, and no error either.
-                assert b"HTTP/1.1 500" not in await reader.read()
-        else:
-            writer.close()
-            await writer.wait_closed()
-        await provider.until(lambda: provider.open < there)
-    finally:
-        writer.transport.abort()
-    line = await gateway.logged(lambda line: line.get("request_id") not in logged)
-    assert (line["status"], line["code"], line["ended"]) == (499, "client_left", "client_left")

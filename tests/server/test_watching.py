@@ -29,7 +29,6 @@ class Watched:
     def __init__(
         self, folder: Path, *, polling: bool = False, poll: float = 60.0, rest: float = 0.05, kept: Path | None = None
     ) -> None:
-        self.folder = folder
         #: The description of the router ``smart``, or None without one, for every reload; "refused" for a refused one.
         self.told: list[str | None] = []
         self._changed = asyncio.Event()
