@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gateway import rollup
+
 logger = logging.getLogger("llm_relay.store")
 
 #: Seconds to wait for another process's transaction.
@@ -69,6 +71,11 @@ MIGRATIONS = (
     ALTER TABLE ledger ADD COLUMN designator_cache_write INTEGER;
     ALTER TABLE ledger ADD COLUMN designator_reasoning INTEGER;
     ALTER TABLE ledger ADD COLUMN dearest_cost REAL;
+    """,
+    f"""
+    CREATE INDEX ledger_request ON ledger (request_id);
+    {rollup.SCHEMA}
+    {rollup.BEGIN}
     """,
 )
 

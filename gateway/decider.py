@@ -24,7 +24,7 @@ from gateway.errors import (
 from gateway.ledger import Outcome
 from gateway.metrics import Metrics
 from gateway.routing.affinity import conversation_key, open_tool_loop, tool_key
-from gateway.routing.decide import Ask, Decision, Policy, Remembered
+from gateway.routing.decide import Ask, Decision, FallbackReason, Policy, Remembered
 from gateway.routing.health import Health
 from gateway.sessions import Sessions
 from gateway.upstream import Upstream
@@ -184,15 +184,11 @@ class Decider:
             return policy.fall_back(ask, "fallback_open")
         try:
             answer = await self._ask(call, model, ask.prompt, designator.timeout)
-        except UpstreamTimeout:
-            decision = policy.fall_back(ask, "fallback_timeout")
-        except (UpstreamInvalidResponse, UpstreamResponseTooLarge):
-            decision = policy.fall_back(ask, "fallback_invalid")
         except UpstreamError as error:
             self.metrics.upstream_error(model.provider.name, error.code)
             # The model alone rests: its provider's limits are per model, and the candidates still have theirs.
             self.health.note(model.id, error)
-            decision = policy.fall_back(ask, "fallback_error")
+            decision = policy.fall_back(ask, _reason(error))
         else:
             asked.usage = answer.usage
             decision = policy.settle(ask, "".join(part.text for part in answer.parts if type(part) is Text))
@@ -236,3 +232,12 @@ class Decider:
             tool_call = conversation_key(call.client_name, router.name, call.request, call.session).hex()
         # Anthropic's clients see, and bring back, ids in the alphabet of their API.
         return tool_key(call.client_name, router.name, safe_id(tool_call))
+
+
+def _reason(error: UpstreamError) -> FallbackReason:
+    """What the decision is called after a designator's failure."""
+    if isinstance(error, UpstreamTimeout):
+        return "fallback_timeout"
+    if isinstance(error, UpstreamInvalidResponse | UpstreamResponseTooLarge):
+        return "fallback_invalid"
+    return "fallback_error"

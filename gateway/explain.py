@@ -6,7 +6,6 @@ comes from the same pure functions that decide.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +24,7 @@ from gateway.errors import (
 )
 from gateway.generation import Generation
 from gateway.metrics import Metrics
-from gateway.rehearsal.recordings import NotRecorded, Recordings
+from gateway.rehearsal.recordings import NotRecorded, Recordings, quoted
 from gateway.rehearsal.rehearse import Rehearsal, chat
 from gateway.rehearsal.stage import Asking, Said, Source
 from gateway.routing.affinity import conversation_key, open_tool_loop
@@ -341,7 +340,7 @@ def _prompt_lines(view: PromptView) -> list[str]:
 def _answer_lines(view: AnswerView) -> list[str]:
     if view.text is None:
         return [f"  none: {view.failure}{'; --live asks' if view.source == 'nobody' else ''}"]
-    shown = json.dumps(view.text, ensure_ascii=False)
+    shown = quoted(view.text)
     if view.names is not None:
         return [f"  {shown}", f"  names {view.names}"]
     read = "names nobody" if view.miss == "none" else "names no eligible candidate"

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gateway import rollup
 from gateway.database import DatabaseNewer, open_readonly
 from gateway.store import Lane, Store
 
@@ -208,14 +209,16 @@ class Ledger:
 
     def prune(self, connection: sqlite3.Connection) -> bool:
         """Deletes some of what is too old; True if there may be more. In the store's thread."""
-        deleted = connection.execute(_PRUNE, (self._clock() - self.keep, _PRUNE_ROWS)).rowcount
+        cutoff = self._clock() - self.keep
+        deleted = connection.execute(_PRUNE, (cutoff, _PRUNE_ROWS)).rowcount
+        rollup.forget(connection, cutoff)
         return deleted == _PRUNE_ROWS
 
 
 def rows(path: Path, *, since: float = 0.0, limit: int = 100) -> list[Entry]:
     """The latest entries of the store's file at ``path``, newest first. Raises LedgerUnreadable."""
     found = _select(path, _ROWS, (since, limit))
-    return [_entry(row) for row in found]
+    return [decoded(row) for row in found]
 
 
 def summary(path: Path, *, by: By, since: float = 0.0) -> list[Sum]:
@@ -227,10 +230,10 @@ def summary(path: Path, *, by: By, since: float = 0.0) -> list[Sum]:
     return [Sum(*row) for row in _select(path, _summary(by), (since,))]
 
 
-def total(path: Path, *, since: float = 0.0) -> Sum:
-    """The sums over all requests, each counted once; its key is None. Raises LedgerUnreadable."""
-    (row,) = _select(path, _summary(None), (since,))
-    return Sum(*row)
+def account(path: Path, *, by: By, since: float = 0.0) -> tuple[list[Sum], Sum]:
+    """What :func:`summary` says, and the sums over all requests (its key is None), of one moment."""
+    groups, (total,) = _select_all(path, (_summary(by), _summary(None)), (since,))
+    return [Sum(*row) for row in groups], Sum(*total)
 
 
 def _summary(by: By | None) -> str:
@@ -245,17 +248,25 @@ def traffic(path: Path, *, since: float = 0.0) -> list[Traffic]:
 
 
 def _select(path: Path, statement: str, values: tuple[float, ...]) -> list[tuple[Any, ...]]:
+    return _select_all(path, (statement,), values)[0]
+
+
+def _select_all(path: Path, statements: Sequence[str], values: tuple[float, ...]) -> list[list[tuple[Any, ...]]]:
     if not path.is_file():
         raise LedgerUnreadable(f"{path}: no such file")
     try:
         with closing(open_readonly(path)) as connection:
-            return connection.execute(statement, values).fetchall()
+            # One transaction: all statements see the same rows.
+            connection.execute("BEGIN")
+            return [connection.execute(statement, values).fetchall() for statement in statements]
     except (sqlite3.Error, DatabaseNewer) as error:
         raise LedgerUnreadable(f"{path}: {error}") from error
 
 
 def _write(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    after = rollup.last(connection)
     connection.executemany(_INSERT, map(_row, entries))
+    rollup.fold(connection, after)
 
 
 def _row(entry: Entry) -> list[Any]:
@@ -267,7 +278,8 @@ def _row(entry: Entry) -> list[Any]:
     return row
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def decoded(row: tuple[Any, ...]) -> Entry:
+    """An entry from a row of the ledger that has the columns in the order of its fields."""
     values = dict(zip(_COLUMNS, row, strict=True))
     values["tags"] = msgspec.json.decode(values["tags"], type=tuple[str, ...])
     values["stream"] = bool(values["stream"])

@@ -33,7 +33,7 @@ from gateway.ledger import Entry
 from gateway.metrics import Metrics
 from gateway.routing.health import Health
 from gateway.sessions import Sessions
-from gateway.upstream import Reply, Upstream
+from gateway.upstream import Reply, Upstream, conceal
 from gateway.wire import WIRES
 from gateway.wire.protocol import MAX_EVENT_BYTES, Progress, Watch, Wire
 from gateway.wire.translated import Translated
@@ -193,6 +193,7 @@ class Relay:
             finally:
                 reply.close()
         except UpstreamError as error:
+            error.message = conceal(provider, error.message)
             self.note(provider.name, error)
             if not sink.started:
                 # What was used for an answer that did not come is not charged.

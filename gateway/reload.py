@@ -18,13 +18,16 @@ import logging
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import watchfiles
 
 from gateway.config import files
+from gateway.config.diff import Plan, diff
 from gateway.config.load import Loaded, Loader
 from gateway.config.model import Snapshot
 from gateway.config.problems import Problem
@@ -45,6 +48,9 @@ _REWATCH_MS = 5000
 _AGAIN_SECONDS = 1.0
 #: Symbolic links on the way to the folder that are followed, as many as Linux itself follows.
 _MOST_LINKS = 40
+#: Readings that are remembered, and problems of each.
+_HISTORY = 20
+_REMEMBERED_PROBLEMS = 10
 
 
 class Desired(msgspec.Struct, frozen=True):
@@ -57,6 +63,20 @@ class Desired(msgspec.Struct, frozen=True):
     seen_at: float
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """A change on disk and what became of it."""
+
+    at: float
+    revision: str
+    commit: str | None
+    #: ``first`` is what the process started with, ``back`` a change that was taken back before it was ever applied.
+    outcome: Literal["first", "applied", "refused", "back"]
+    #: The first of them, where it was refused.
+    problems: tuple[Problem, ...] = ()
+    #: What it changed, where it was applied.
+    plan: Plan | None = None
+
+
 class Holder:
     """The generation that serves, and the one that is wanted."""
 
@@ -65,6 +85,24 @@ class Holder:
         self.current = generation
         self.desired = desired
         self.applied_at = time.time()
+        #: The latest readings of this process, oldest first.
+        self.history: deque[Reading] = deque(maxlen=_HISTORY)
+        self.remember("first", generation.revision, generation.snapshot.commit)
+        if not desired.ok:
+            self.remember("refused", desired.revision, None, problems=desired.problems)
+
+    def remember(
+        self,
+        outcome: Literal["first", "applied", "refused", "back"],
+        revision: str,
+        commit: str | None,
+        *,
+        problems: tuple[Problem, ...] = (),
+        plan: Plan | None = None,
+    ) -> None:
+        """Add what just happened to the history."""
+        errors = tuple(problem for problem in problems if problem.severity == "error")[:_REMEMBERED_PROBLEMS]
+        self.history.append(Reading(time.time(), revision, commit, outcome, errors, plan))
 
 
 class ConfigurationError(Exception):
@@ -188,20 +226,24 @@ class Reloader:
                 if problem.severity == "error":
                     log.error("%s", problem, extra={"problem": problem.code})
             log.error("revision %s is refused; %s goes on serving", loaded.revision, self.holder.current.revision)
+            self.holder.remember("refused", loaded.revision, loaded.commit, problems=loaded.problems)
             self._refused()
             return
         serving = self.holder.current
         if (loaded.revision, loaded.commit) == (serving.revision, serving.snapshot.commit):
             self.holder.desired = desired
+            self.holder.remember("back", loaded.revision, loaded.commit)
             log.info("revision %s is back; it never stopped serving", loaded.revision)
             self._applied(serving)
             return
         generation = await asyncio.to_thread(Generation, loaded.snapshot)
+        plan = await asyncio.to_thread(diff, serving.snapshot, loaded.snapshot)
         known = set(self.holder.desired.problems)
         # --- nothing below this line may fail ---
         self.holder.current = generation
         self.holder.desired = desired
         self.holder.applied_at = time.time()
+        self.holder.remember("applied", loaded.revision, loaded.commit, plan=plan)
         for problem in desired.problems:
             # Advice is told once, not with every reload.
             if problem.severity == "warning" and problem not in known:

@@ -157,10 +157,11 @@ class Reply:
         self._left_at = now
         return data
 
-    async def read(self, limit: int) -> bytes:
-        """The whole body. Here every byte is content.
+    async def read(self, limit: int, *, json: bool = False) -> bytes:
+        """The whole body. Here every byte is content. ``json`` says that it must begin as JSON does.
 
-        Raises as :meth:`chunk`, and UpstreamResponseTooLarge for a body over ``limit`` bytes, before it is whole.
+        Raises as :meth:`chunk`, and before the body is whole UpstreamResponseTooLarge for one over ``limit`` bytes and
+        UpstreamInvalidResponse for one that begins otherwise.
         """
         parts: list[bytes] = []
         size = 0
@@ -171,6 +172,9 @@ class Reply:
             self.progress()
             while size <= limit and (data := await self.chunk()):
                 self.progress()
+                if json and data.lstrip():
+                    self._check_json(data)
+                    json = False
                 parts.append(data)
                 size += len(data)
         if size > limit:
@@ -184,14 +188,18 @@ class Reply:
         """
         body = self.whole
         if body is None or len(body) > limit:
-            body = await self.read(limit)
-        if body[:1] not in (b"{", b"[") and body.lstrip()[:1] not in (b"{", b"["):
-            raise UpstreamInvalidResponse(f"{self._provider}: the answer is not JSON")
+            body = await self.read(limit, json=True)
+        self._check_json(body)
         return body
 
     def close(self) -> None:
         """Gives up what has not come yet: the connection is closed at once. Nothing after the end. Idempotent."""
         self._source.close()
+
+    def _check_json(self, body: bytes) -> None:
+        if body[:1] not in (b"{", b"[") and body.lstrip()[:1] not in (b"{", b"["):
+            self.close()
+            raise UpstreamInvalidResponse(f"{self._provider}: the answer is not JSON")
 
     def _late(self, now: float) -> UpstreamTimeout:
         what = "the answer took too long" if now >= self._end_by else "no more content in time"

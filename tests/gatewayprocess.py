@@ -25,8 +25,8 @@ _UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 class Gateway:
     """``llm-relay serve`` over the documents in ``files`` (name to text)::
 
-        async with Gateway(tmp_path, {"smart.yaml": SMART}) as gateway:
-            answer = await gateway.client.post("/api/chat", json=...)
+    async with Gateway(tmp_path, {"smart.yaml": SMART}) as gateway:
+        answer = await gateway.client.post("/api/chat", json=...)
     """
 
     def __init__(
@@ -67,9 +67,10 @@ class Gateway:
     async def until(self, true: Callable[[Any], bool]) -> Any:
         """The first status of which ``true`` holds."""
         async with asyncio.timeout(PATIENCE):
-            while not true(status := await self.status()):
+            while True:
+                if true(status := await self.status()):
+                    return status
                 await asyncio.sleep(0.02)
-        return status
 
     async def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels; 0 where there are none."""
@@ -84,7 +85,9 @@ class Gateway:
     async def until_metric(self, name: str, value: float, **labels: str) -> None:
         """Wait until :meth:`metric` is ``value``."""
         async with asyncio.timeout(PATIENCE):
-            while await self.metric(name, **labels) != value:
+            while True:
+                if await self.metric(name, **labels) == value:
+                    return
                 await asyncio.sleep(0.02)
 
     async def stored(self, table: str, condition: str = "TRUE", count: int = 1) -> list[dict[str, Any]]:

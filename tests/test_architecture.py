@@ -23,6 +23,7 @@ FLOORS = {
     "upstream": 3,
     "lint": 3,
     "sandbox": 2,
+    "rollup": 1,
     "database": 2,
     "store": 3,
     "sessions": 4,
@@ -31,6 +32,7 @@ FLOORS = {
     "metrics": 5,
     "logs": 5,
     "usage": 5,
+    "activity": 5,
     "generation": 5,
     "dashboards": 6,
     "call": 6,
@@ -58,9 +60,10 @@ KEEPERS = {
     "granian": {"server"},
     "yaml": {"config"},
     "jsonschema": {"config"},
-    "sqlite3": {"database", "store", "sessions", "ledger"},
+    "sqlite3": {"rollup", "database", "store", "sessions", "ledger", "activity"},
     "watchfiles": {"reload"},
     "grafana_foundation_sdk": {"dashboards"},
+    "jinja2": {"server"},
 }
 
 #: What a wire may never do.

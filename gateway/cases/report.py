@@ -162,14 +162,14 @@ class Report(msgspec.Struct, frozen=True):
     routers: tuple[RouterResult, ...]
     gates: Gates = Gates()
 
-    def verdicts(self, router: RouterResult) -> list[str]:
-        """The gates that a router does not pass, in words."""
-        found = []
+    def verdicts(self, router: RouterResult) -> dict[str, str]:
+        """The gates that a router does not pass, by name, in words."""
+        found = {}
         least, most = self.gates.min_accuracy, self.gates.max_flips
         if least is not None and router.accuracy is not None and router.accuracy < least:
-            found.append(f"accuracy {router.accuracy:.3g} is under {least:g}")
+            found["accuracy"] = f"accuracy {router.accuracy:.3g} is under {least:g}"
         if most is not None and router.flip_rate is not None and router.flip_rate > most:
-            found.append(f"flip rate {router.flip_rate:.3g} is over {most:g}")
+            found["flips"] = f"flip rate {router.flip_rate:.3g} is over {most:g}"
         return found
 
     @property

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from gateway.cases.report import CaseResult, Report, RouterResult, Run, StepResult
 from gateway.cases.text import text
+from gateway.config.problems import Problem, Severity
+from gateway.config.report import render
 
 #: What XML 1.0 has no way to say (its production 2, Char).
 _IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def show(report: Report, style: str) -> str:
-    """``text``, ``json`` or ``junit``. Raises KeyError on another style."""
+    """``text``, ``json``, ``junit`` or ``github``. Raises KeyError on another style."""
     return _STYLES[style](report)
 
 
@@ -45,7 +47,7 @@ def _router(report: Report, router: RouterResult) -> dict[str, Any]:
         "errors": router.count("error"),
         "accuracy": router.accuracy,
         "flip_rate": router.flip_rate,
-        "verdicts": report.verdicts(router),
+        "verdicts": list(report.verdicts(router).values()),
         "confusion": router.confusion,
         "tests": [_case(case) for case in router.cases],
     }
@@ -95,9 +97,9 @@ def _junit(report: Report) -> str:
             # Many readers know a test by its name alone.
             name = case.name if names.count(case.name) == 1 else f"{case.name} (line {case.line})"
             _junit_case(ET.SubElement(suite, "testcase", _attributes(router, name, case)), case, report.tolerant)
-        for verdict in report.verdicts(router):
-            attributes = {"classname": router.router, "name": verdict.split(" is ")[0].rstrip("0123456789. ")}
-            ET.SubElement(ET.SubElement(suite, "testcase", attributes), "failure", message=verdict, type="gate")
+        for name, verdict in report.verdicts(router).items():
+            gate = ET.SubElement(suite, "testcase", classname=router.router, name=name)
+            ET.SubElement(gate, "failure", message=verdict, type="gate")
         _count(suite, [suite], router.cases)
     _count(root, list(root), [case for router in report.routers for case in router.cases])
     ET.indent(root)
@@ -135,4 +137,25 @@ def _possible(text: str) -> str:
     return _IMPOSSIBLE.sub("\ufffd", text)
 
 
-_STYLES: dict[str, Callable[[Report], str]] = {"text": text, "json": _json, "junit": _junit}
+# --- GitHub -----------------------------------------------------------------------------------------------------------
+
+
+def _github(report: Report) -> str:
+    """What GitHub shows beside the lines of a pull request, then the text for its log."""
+    found = [problem for router in report.routers for problem in _problems(router, report.tolerant)]
+    return render(found, "github") + text(report)
+
+
+def _problems(router: RouterResult, tolerant: bool) -> Iterator[Problem]:
+    for case in router.cases:
+        run = case.runs[0]
+        if run.trouble is not None:
+            yield Problem(router.file, run.line, 1, case.name, "test", run.trouble)
+        for step in run.steps:
+            for finding in step.findings:
+                message = f"expected {finding.expected}, got {finding.got}"
+                severity: Severity = "warning" if tolerant else "error"
+                yield Problem(router.file, step.step.line, 1, case.name, "test", message, case.reason, severity)
+
+
+_STYLES: dict[str, Callable[[Report], str]] = {"text": text, "json": _json, "junit": _junit, "github": _github}

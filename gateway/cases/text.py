@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from gateway.cases.report import Answered, CaseResult, Report, RouterResult, Run
-from gateway.rehearsal.recordings import first_words
+from gateway.rehearsal.recordings import first_words, quoted
 
 _SOURCES = {
     "test": "as the test says",
@@ -35,7 +34,7 @@ def _router(report: Report, router: RouterResult) -> list[str]:
     if router.flip_rate is not None:
         facts.append(f"flip rate {router.flip_rate:.2f} in {router.repeats} repeats")
     lines.append(f"{router.router} ({router.file}, designator {router.designator}): {', '.join(facts)}")
-    lines += [f"  FAILED: {verdict}" for verdict in report.verdicts(router)]
+    lines += [f"  FAILED: {verdict}" for verdict in report.verdicts(router).values()]
     lines += _confusion(router)
     if router.recorded is not None:
         new, known = router.recorded
@@ -55,7 +54,7 @@ def _total(report: Report) -> str:
 
 def _case(router: RouterResult, case: CaseResult, tolerant: bool) -> Iterator[str]:
     run = case.runs[0]
-    title = json.dumps(case.name, ensure_ascii=False)
+    title = quoted(case.name)
     if run.trouble is not None:
         yield f"{router.file}:{run.line}: ERROR {title}"
         yield f"  {run.trouble}"
@@ -85,8 +84,7 @@ def _failure(router: RouterResult, case: CaseResult, run: Run, title: str, word:
 def _answered(answered: Answered) -> str:
     if answered.text is None:
         return f"nothing: {answered.failure}"
-    shown = json.dumps(first_words(answered.text, _LONGEST_ANSWER), ensure_ascii=False)
-    return f"{shown}, {_SOURCES[answered.source]}"
+    return f"{quoted(first_words(answered.text, _LONGEST_ANSWER))}, {_SOURCES[answered.source]}"
 
 
 def _confusion(router: RouterResult) -> Iterator[str]:

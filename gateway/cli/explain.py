@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
@@ -60,10 +59,12 @@ def run(options: argparse.Namespace) -> int:
     if options.live and key is not None and stands_in(key):
         return _wrong(f"to ask the designator a key is needed: {key.reference}")
     try:
-        given = None if options.messages is None else json.loads(options.messages.read_text(encoding="utf-8"))
+        given = None if options.messages is None else msgspec.json.decode(options.messages.read_bytes())
         request = request_of(router.name, given, options.ask)
         explanation = asyncio.run(_explain(options.folder, generation, router, request, options.live))
-    except (BadRequest, OSError, ValueError, RecordingsUnreadable) as error:
+    except msgspec.DecodeError as error:
+        return _wrong(f"{options.messages} is not JSON: {error}")
+    except (BadRequest, OSError, RecordingsUnreadable) as error:
         return _wrong(str(error))
     if options.format == "json":
         print(msgspec.json.format(msgspec.json.encode(explanation), indent=2).decode())

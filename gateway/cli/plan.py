@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.cli.options import FINDINGS, OK, USAGE, age, folder, style
+
+if TYPE_CHECKING:
+    from gateway.generation import Generation
+    from gateway.plan.answers import Asked
+    from gateway.plan.corpus import Sample
+    from gateway.plan.moves import Answers
 
 _DAY = 86400.0
 
@@ -24,6 +33,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     requests.add_argument("--corpus", type=Path, metavar="FILE", help=text)
     text = "a gateway's data folder: what its past traffic says"
     requests.add_argument("--replay", type=Path, metavar="DATA", help=text)
+    text = "with --corpus: ask designators what is not recorded; this costs, and needs their keys"
+    plan.add_argument("--live", action="store_true", help=text)
     plan.add_argument(
         "--since", type=age, default="30d", metavar="AGE", help="how far --replay looks back; default 30d"
     )
@@ -35,37 +46,57 @@ def run(options: argparse.Namespace) -> int:
     """Print the plan; 1 if the configuration is not valid, 2 if there is nothing to compare it with."""
     from gateway.config import files
     from gateway.config.load import Loader
+    from gateway.generation import Generation
     from gateway.ledger import LedgerUnreadable, traffic
-    from gateway.plan.answers import first, sandbox
+    from gateway.plan.answers import KeyMissing, first, recorded, sandbox
     from gateway.plan.base import BaseError, checked_out
-    from gateway.plan.corpus import CorpusError, read
+    from gateway.plan.corpus import CorpusError, check_routers, read
     from gateway.plan.make import make, start
     from gateway.plan.show import refused, show
+    from gateway.rehearsal.recordings import RecordingsUnreadable
     from gateway.store import FILE
 
     # One loader for both sides: a file that is the same on both is parsed once.
     loader = Loader(os.environ, require_keys=False)
     try:
+        if options.live and options.corpus is None:
+            raise CorpusError("--live has nothing to ask without --corpus")
         samples = None if options.corpus is None else read(options.corpus)
         past = None if options.replay is None else traffic(options.replay / FILE, since=time.time() - options.since)
         with checked_out(options.base, options.folder) as base:
             old = start(base, loader, options.folder)
-            head = loader.compile(files.read(options.folder))
-            if head.snapshot is None:
-                print(refused(head.problems, options.format), end="")
+            loaded = loader.compile(files.read(options.folder))
+            if loaded.snapshot is None:
+                print(refused(loaded.problems, options.format), end="")
                 return FINDINGS
+            new = Generation(loaded.snapshot)
+            check_routers(samples or (), old.policies, new.policies)
+            answers, asked = first(sandbox, recorded((options.folder, base.folder))), None
+            if options.live and samples:
+                answers, asked = _ask(samples, old, new, answers)
             report = make(
                 base,
                 old,
                 str(options.folder),
-                head.snapshot,
+                new,
                 samples=samples,
-                answers=first([sandbox]),
+                answers=answers,
+                asked=asked,
                 ledger=past,
                 days=None if past is None else options.since / _DAY,
             )
-    except (BaseError, CorpusError, LedgerUnreadable) as error:
+    except (BaseError, CorpusError, KeyMissing, LedgerUnreadable, RecordingsUnreadable) as error:
         print(f"llm-relay plan: {error}", file=sys.stderr)
         return USAGE
     print(show(report, options.format), end="")
     return OK
+
+
+def _ask(samples: Sequence[Sample], old: Generation, new: Generation, known: Answers) -> tuple[Answers, Asked]:
+    """Put what is not ``known`` to the designators."""
+    from gateway.plan.answers import first, live
+    from gateway.plan.moves import open_questions
+    from gateway.rehearsal.rehearse import way_out
+
+    answers, asked = asyncio.run(live(open_questions(samples, (old, new), known), way_out))
+    return first(known, answers), asked

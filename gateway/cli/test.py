@@ -38,7 +38,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     test.add_argument("--max-flips", type=_part, metavar="PART", help=text)
     text = "the part of the runs, 0 to 1, that must go as expected; default: every test passes"
     test.add_argument("--min-accuracy", type=_part, metavar="PART", help=text)
-    style(test, "text", "json", "junit")
+    style(test, "text", "json", "junit", "github")
     text = "write the report there, and the text to the terminal"
     test.add_argument("--output", type=Path, metavar="FILE", help=text)
     test.set_defaults(run=run)

@@ -21,14 +21,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the ledger's sums."""
-    from gateway.ledger import LedgerUnreadable, summary
+    from gateway.ledger import LedgerUnreadable, account
     from gateway.store import FILE
-    from gateway.usage import render
+    from gateway.usage import Report, render
 
+    since = time.time() - options.since
     try:
-        sums = summary(options.data / FILE, by=options.by, since=time.time() - options.since)
+        groups, total = account(options.data / FILE, by=options.by, since=since)
     except LedgerUnreadable as error:
         print(f"llm-relay usage: {error}", file=sys.stderr)
         return FINDINGS
-    print(render(sums, by=options.by, style=options.format), end="")
+    print(render(Report(options.by, since, groups, total), style=options.format), end="")
     return OK

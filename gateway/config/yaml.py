@@ -154,7 +154,7 @@ class _Reader:
             self.refuse("E103", position, "a merge key is not allowed", "write the fields out")
         here = (*steps, key)
         if key in container:
-            first = self.marks.keys[here][0]
+            first = self.marks.key(here)[0]
             self.add("E104", position, f"the key {show(key)} stands twice", f"line {first} has it already", steps=here)
         else:
             self.marks.keys.setdefault(here, position)

@@ -1,15 +1,28 @@
-"""What designators answer, from whoever knows without asking them."""
+"""What designators answer: by whoever knows without asking them, or by asking them now."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from gateway.plan.moves import Answers
-from gateway.routing.decide import Ask, FallbackReason, Policy
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from gateway.config.secrets import stands_in
+from gateway.metrics import Metrics
+from gateway.plan.moves import Answers, Question, digest
+from gateway.rehearsal.recordings import Recordings, load
+from gateway.rehearsal.rehearse import Rehearsal
+from gateway.routing.decide import Ask, Policy
 from gateway.sandbox.designate import designate
+from gateway.upstream import Upstream
+
+#: Designators that are asked at the same time.
+_AT_ONCE = 4
 
 
-def sandbox(policy: Policy, ask: Ask) -> str | FallbackReason | None:
+def sandbox(policy: Policy, ask: Ask) -> str | None:
     """The sandbox's own answer, where it is the designator."""
     if not policy.router.designator.model.provider.sandbox:
         return None
@@ -17,10 +30,69 @@ def sandbox(policy: Policy, ask: Ask) -> str | FallbackReason | None:
     return designate(system.text, user.text)
 
 
-def first(sources: Sequence[Answers]) -> Answers:
-    """The answer of the first of ``sources`` that knows it."""
+def recorded(folders: Sequence[Path]) -> Answers:
+    """The answers that are recorded in any of ``folders``. They raise RecordingsUnreadable."""
+    known: dict[tuple[Path, str, str], Recordings] = {}
 
-    def answer(policy: Policy, ask: Ask) -> str | FallbackReason | None:
-        return next((found for source in sources if (found := source(policy, ask)) is not None), None)
+    def answer(policy: Policy, ask: Ask) -> str | None:
+        for folder in folders:
+            key = (folder, policy.router.name, f"{policy.digest} {policy.router.designator.model.id}")
+            if key not in known:
+                known[key] = load(folder, policy)
+            if (text := known[key].answer(policy, ask)) is not None:
+                return text
+        return None
 
     return answer
+
+
+def first(*sources: Answers) -> Answers:
+    """The answer of the first of ``sources`` that knows it."""
+
+    def answer(policy: Policy, ask: Ask) -> str | None:
+        return next((text for source in sources if (text := source(policy, ask)) is not None), None)
+
+    return answer
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What came of asking designators."""
+
+    #: How many questions there were.
+    questions: int
+    #: Those that were not answered: such a question proves nothing, so that its requests stay unknown.
+    failed: int
+    #: Why one of them was not.
+    failure: str | None
+
+
+class KeyMissing(Exception):
+    """A designator cannot be asked, because the key of its provider is not here."""
+
+
+async def live(questions: Mapping[str, Question], dial: Callable[[], Upstream]) -> tuple[Answers, Asked]:
+    """Put every question to its designator, through the gateway's own relay and with its own deadline.
+
+    Raises KeyMissing, before anybody is asked.
+    """
+    for question in questions.values():
+        provider = question.policy.router.designator.model.provider
+        if provider.key is not None and stands_in(provider.key):
+            reference = provider.key.reference
+            raise KeyMissing(f"to ask the designator of {question.policy.router.name}: {reference} is not set")
+    upstream, room, metrics = dial(), asyncio.Semaphore(_AT_ONCE), Metrics(CollectorRegistry())
+
+    async def put(question: Question) -> tuple[str | None, str | None]:
+        rehearsal = Rehearsal(question.generation, question.policy, upstream, asking="always", metrics=metrics)
+        async with room:
+            await rehearsal.ask(question.sample.request)
+        said = rehearsal.said
+        return (None, "it was not asked") if said is None else (said.text, said.failure)
+
+    try:
+        said = await asyncio.gather(*map(put, questions.values()))
+    finally:
+        await upstream.aclose()
+    texts = {key: text for key, (text, _) in zip(questions, said, strict=True) if text is not None}
+    failures = [failure for text, failure in said if text is None]
+    return lambda policy, ask: texts.get(digest(ask)), Asked(len(said), len(failures), next(iter(failures), None))

@@ -7,6 +7,7 @@ tokens that it took, where they are known.
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,6 +78,13 @@ def read(path: Path) -> list[Sample]:
     if len(entries) > MOST:
         raise CorpusError(f"{path}: more than {MOST:,} requests")
     return [_sample(where, value) for where, value in entries]
+
+
+def check_routers(samples: Iterable[Sample], *routers: Container[str]) -> None:
+    """Raises CorpusError where a request is for a router that is in none of ``routers``: it is misspelt, not moved."""
+    for sample in samples:
+        if not any(sample.router in there for there in routers):
+            raise CorpusError(f"{sample.where}: there is no router {show(sample.router)}, before or after")
 
 
 def _lines(path: Path, data: bytes) -> list[tuple[str, Any]]:

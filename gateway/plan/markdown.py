@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.config.diff import Change, Item
 from gateway.config.problems import Problem
+from gateway.plan.answers import Asked
 from gateway.plan.moves import Moves
 from gateway.plan.report import (
     KINDS,
@@ -46,7 +47,7 @@ def render(report: Report) -> str:
     before, after = names(report)
     sections = [f"{MARKER}\n### LLM Relay plan: {code(before)} → {code(after)}\n\n**{headline(report)}**\n"]
     if report.moves is not None:
-        sections.append("\n".join(_moves(report.moves)) + "\n")
+        sections.append("\n".join(_moves(report.moves, report.asked)) + "\n")
     if report.past is not None:
         sections.append("\n".join(_past(report, report.past)) + "\n")
     if report.plan.sessions:
@@ -109,8 +110,8 @@ def _changes(found: Iterable[Change]) -> Iterator[str]:
     return _table(("", "field", "before", "after"), rows)
 
 
-def _moves(moves: Moves) -> Iterator[str]:
-    yield f"#### Who moves\n\n{of_moves(moves)}.\n"
+def _moves(moves: Moves, asked: Asked | None) -> Iterator[str]:
+    yield f"#### Who moves\n\n{of_moves(moves, asked)}.\n"
     if moves.flows:
         rows = [
             (code(f.router), code(f.before), code(f.after), f"{f.requests:,}", "<br>".join(map(code, f.examples)))
@@ -118,9 +119,8 @@ def _moves(moves: Moves) -> Iterator[str]:
         ]
         yield from _table(("router", "from", "to", "requests", "for example"), rows)
         yield ""
-    for role, before, after in costs(moves):
-        yield f"- cost of {role}: {delta(before, after)}"
-    yield from (f"- {remark}" for remark in remarks(moves))
+    yield from (f"- {cost}" for cost in costs(moves))
+    yield from (f"- {remark}" for remark in remarks(moves, asked, code))
     if moves.matrix:
         yield f"\n{_folded('by candidate: rows are before, columns after', _matrices(moves))}"
 

@@ -10,27 +10,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import get_args
 
 import msgspec
 
 from gateway.chat import Usage
-from gateway.config.model import Model, Snapshot
+from gateway.config.model import Model
 from gateway.costs import cost
 from gateway.errors import BadRequest, NoCandidate
+from gateway.generation import Generation
 from gateway.plan.corpus import ASSUMED_OUTPUT, Sample
-from gateway.routing.decide import Ask, Decision, FallbackReason, Policy
+from gateway.routing.decide import Ask, Decision, Policy
 from gateway.routing.eligible import BYTES_PER_TOKEN, needs
 
-#: What a designator answers, or why it does not; None where that is not known.
-Answers = Callable[[Policy, Ask], "str | FallbackReason | None"]
+#: What a designator answers; None where that is not known.
+Answers = Callable[[Policy, Ask], str | None]
 
 #: Where a request goes that goes to no candidate.
 REFUSED, NO_ROUTER = "(refused)", "(no router)"
 #: Tokens of a designator's answer.
 _NAME = 16
 _EXAMPLES = 3
-_REASONS = get_args(FallbackReason)
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -45,13 +44,11 @@ class Flow(msgspec.Struct, frozen=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """USD for the requests whose price is known on both sides; designators apart."""
+    """USD, for the requests whose price is known on both sides."""
 
     requests: int
     before: float
     after: float
-    designator_before: float
-    designator_after: float
 
 
 class Moves(msgspec.Struct, frozen=True):
@@ -68,32 +65,20 @@ class Moves(msgspec.Struct, frozen=True):
     flows: tuple[Flow, ...]
     #: By router, candidate before and candidate after: all requests that are known on both sides.
     matrix: dict[str, dict[str, dict[str, int]]]
+    #: Of the candidates, for requests that are known on both sides.
     cost: Cost
+    #: Of asking designators, which is known also where their answer is not.
+    asking: Cost
     assumed_output: int = ASSUMED_OUTPUT
 
 
-class Side:
-    """One of the two configurations."""
+class Question(msgspec.Struct, frozen=True):
+    """What a designator has to be asked to decide ``sample`` under ``generation``."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._policies: dict[str, Policy] = {}
-
-    def policy(self, name: str) -> Policy | None:
-        """The router's policy; None without such a router."""
-        if name not in self._policies and name in self._snapshot.routers:
-            self._policies[name] = Policy(self._snapshot.routers[name])
-        return self._policies.get(name)
-
-    def decide(self, sample: Sample) -> Ask | Decision | str:
-        """The first step: a question, a decision, or why there is none."""
-        policy = self.policy(sample.router)
-        if policy is None:
-            return NO_ROUTER
-        try:
-            return policy.decide(sample.request, None)
-        except (BadRequest, NoCandidate):
-            return REFUSED
+    generation: Generation
+    policy: Policy
+    sample: Sample
+    ask: Ask
 
 
 class _Outcome(msgspec.Struct, frozen=True):
@@ -105,38 +90,41 @@ class _Outcome(msgspec.Struct, frozen=True):
     asking: float | None = 0.0
 
 
-def question(ask: Ask) -> str:
+def digest(ask: Ask) -> str:
     """A digest of all that a designator reads: its model, the instructions and the request in brief."""
-    digest = hashlib.blake2b(ask.prompt.model.encode(), digest_size=16)
+    found = hashlib.blake2b(ask.prompt.model.encode(), digest_size=16)
     for message in ask.prompt.messages:
-        digest.update(b"\0" + message.text.encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+        found.update(b"\0" + message.text.encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
 
 
-def open_questions(samples: Iterable[Sample], sides: Iterable[Side], answers: Answers) -> list[tuple[Policy, Ask]]:
-    """The questions that ``answers`` does not know, each once."""
-    found: dict[str, tuple[Policy, Ask]] = {}
-    sides = tuple(sides)
+def open_questions(
+    samples: Iterable[Sample], generations: Sequence[Generation], answers: Answers
+) -> dict[str, Question]:
+    """The questions that ``answers`` does not know, each once, by their digests."""
+    found: dict[str, Question] = {}
     for sample in samples:
-        for side in sides:
-            step, policy = side.decide(sample), side.policy(sample.router)
+        for generation in generations:
+            step, policy = _decide(generation, sample), generation.policies.get(sample.router)
             if isinstance(step, Ask) and policy is not None and answers(policy, step) is None:
-                found.setdefault(question(step), (policy, step))
-    return list(found.values())
+                found.setdefault(digest(step), Question(generation, policy, sample, step))
+    return found
 
 
-def compare(samples: Sequence[Sample], old: Side, new: Side, answers: Answers) -> Moves:
+def compare(samples: Sequence[Sample], old: Generation, new: Generation, answers: Answers) -> Moves:
     """Decide every request twice."""
     flows: dict[tuple[str, str, str], list[Sample]] = {}
     matrix: dict[str, dict[str, dict[str, int]]] = {}
-    spent = [0.0, 0.0, 0.0, 0.0]
-    priced = same_question = unknown = 0
+    spent: list[tuple[float | None, float | None]] = []
+    asking: list[tuple[float | None, float | None]] = []
+    same_question = unknown = 0
     for sample in samples:
-        first, second = old.decide(sample), new.decide(sample)
-        before = _settle(old.policy(sample.router), first, answers)
-        after = _settle(new.policy(sample.router), second, answers)
+        first, second = _decide(old, sample), _decide(new, sample)
+        before = _settle(old.policies.get(sample.router), first, answers)
+        after = _settle(new.policies.get(sample.router), second, answers)
+        asking.append((before.asking, after.asking))
         if before.place is None or after.place is None:
-            same = isinstance(first, Ask) and isinstance(second, Ask) and question(first) == question(second)
+            same = isinstance(first, Ask) and isinstance(second, Ask) and digest(first) == digest(second)
             same_question += same
             unknown += not same
             continue
@@ -144,11 +132,8 @@ def compare(samples: Sequence[Sample], old: Side, new: Side, answers: Answers) -
         row[after.place] = row.get(after.place, 0) + 1
         if before.place != after.place:
             flows.setdefault((sample.router, before.place, after.place), []).append(sample)
-        prices = [_price(before, sample), _price(after, sample), before.asking, after.asking]
-        known = [price for price in prices if price is not None]
-        if len(known) == len(prices) and (before.model or after.model):
-            priced += 1
-            spent = [sum(pair) for pair in zip(spent, known, strict=True)]
+        if before.model is not None or after.model is not None:
+            spent.append((_price(before, sample), _price(after, sample)))
     moved = sum(map(len, flows.values()))
     return Moves(
         requests=len(samples),
@@ -161,26 +146,37 @@ def compare(samples: Sequence[Sample], old: Side, new: Side, answers: Answers) -
             for way, movers in sorted(flows.items(), key=lambda item: (-len(item[1]), item[0]))
         ),
         matrix=matrix,
-        cost=Cost(priced, *spent),
+        cost=_sum(spent),
+        asking=_sum(asking),
     )
+
+
+def _decide(generation: Generation, sample: Sample) -> Ask | Decision | str:
+    """The first step: a question, a decision, or why there is none."""
+    policy = generation.policies.get(sample.router)
+    if policy is None:
+        return NO_ROUTER
+    try:
+        return policy.decide(sample.request, None)
+    except (BadRequest, NoCandidate):
+        return REFUSED
 
 
 def _settle(policy: Policy | None, step: Ask | Decision | str, answers: Answers) -> _Outcome:
     if isinstance(step, Decision):
         return _Outcome(step.candidate.id, step.candidate.model)
-    if isinstance(step, str) or policy is None:
+    if policy is None or isinstance(step, str):
         return _Outcome(step if isinstance(step, str) else NO_ROUTER)
-    asking = _asking(policy, step)
-    answer = answers(policy, step)
+    answer, asking = answers(policy, step), _asking(policy, step)
     if answer is None:
         return _Outcome(None, asking=asking)
-    decision = policy.fall_back(step, _reason(answer)) if answer in _REASONS else policy.settle(step, answer)
-    return _Outcome(decision.candidate.id, decision.candidate.model, asking)
+    candidate = policy.settle(step, answer).candidate
+    return _Outcome(candidate.id, candidate.model, asking)
 
 
-def _reason(answer: str) -> FallbackReason:
-    reasons: tuple[FallbackReason, ...] = _REASONS
-    return next(reason for reason in reasons if reason == answer)
+def _sum(prices: Iterable[tuple[float | None, float | None]]) -> Cost:
+    known = [(before, after) for before, after in prices if before is not None and after is not None]
+    return Cost(len(known), sum((before for before, _ in known), 0.0), sum((after for _, after in known), 0.0))
 
 
 def _asking(policy: Policy, ask: Ask) -> float | None:

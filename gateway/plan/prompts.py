@@ -7,9 +7,8 @@ from collections.abc import Iterable
 import msgspec
 
 from gateway.chat import Usage
-from gateway.config.model import Snapshot
 from gateway.costs import cost
-from gateway.routing.decide import Policy
+from gateway.generation import Generation
 from gateway.routing.eligible import BYTES_PER_TOKEN
 
 _DECISIONS = 1_000
@@ -34,17 +33,16 @@ class PromptChange(msgspec.Struct, frozen=True):
     after: Prompt | None
 
 
-def changed(old: Snapshot, new: Snapshot, routers: Iterable[str]) -> dict[str, PromptChange]:
+def changed(old: Generation, new: Generation, routers: Iterable[str]) -> dict[str, PromptChange]:
     """Those of ``routers`` whose prompt is not what it was, by name."""
     prompts = {name: PromptChange(_prompt(old, name), _prompt(new, name)) for name in routers}
     return {name: prompt for name, prompt in prompts.items() if prompt.before != prompt.after}
 
 
-def _prompt(snapshot: Snapshot, name: str) -> Prompt | None:
-    router = snapshot.routers.get(name)
-    if router is None:
+def _prompt(generation: Generation, name: str) -> Prompt | None:
+    policy = generation.policies.get(name)
+    if policy is None:
         return None
-    policy = Policy(router)
     tokens = len(policy.system.encode()) // BYTES_PER_TOKEN
-    model = router.designator.model
+    model = policy.router.designator.model
     return Prompt(policy.digest, model.id, tokens, cost(model, Usage(tokens * _DECISIONS, 0)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from gateway.config.diff import Change, Item, Plan, Sessions
+from gateway.plan.answers import Asked
 from gateway.plan.moves import Moves
 from gateway.plan.prompts import Prompt, PromptChange
 from gateway.plan.traffic import Past
@@ -25,6 +26,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     #: By router.
     prompts: dict[str, PromptChange]
     moves: Moves | None = None
+    #: What came of asking designators for ``moves``; None where nobody was asked.
+    asked: Asked | None = None
     #: Past traffic of the routers that change.
     past: tuple[Past, ...] | None = None
     #: The days that ``past`` looks back.
@@ -93,44 +96,41 @@ def of_sessions(sessions: Sessions, quote: Callable[[str], str] = str) -> Iterat
         yield f"sessions at {quote(candidate)} move where a request needs what it can no longer do"
 
 
-def of_moves(moves: Moves) -> str:
+def of_moves(moves: Moves, asked: Asked | None) -> str:
     """The example requests in one line."""
     text = f"{counted(moves.requests, 'request')}: {moves.stayed:,} stay, {moves.moved:,} move"
     if moves.unknown:
-        text += f", {moves.unknown:,} cannot be re-decided offline"
+        text += f", {moves.unknown:,} cannot be re-decided{' offline' if asked is None else ''}"
     return text
 
 
-def remarks(moves: Moves) -> Iterator[str]:
+def remarks(moves: Moves, asked: Asked | None, quote: Callable[[str], str] = str) -> Iterator[str]:
     """How far the figures on example requests can be trusted, in sentences."""
     if moves.same_question:
         yield (
             f"{moves.same_question:,} of those that stay are known to because their designator reads the very same "
             "question as before, whatever it answers."
         )
-    if moves.unknown:
+    if asked is not None:
+        failed = "" if asked.failure is None else f", {asked.failed:,} without an answer ({quote(asked.failure)})"
+        yield f"{counted(asked.questions, 'question')} put to designators just now{failed}."
+    if moves.unknown and asked is None:
         yield (
-            f"{counted(moves.unknown, 'request')} cannot be re-decided offline: no recording has the designator's "
-            "answer. Record it (llm-relay test --record), or ask for it now (--live)."
+            f"{counted(moves.unknown, 'request')} cannot be re-decided offline: the designator's answer is not among "
+            "those recorded for the routers' tests. Ask for it now (--live)."
         )
-    if moves.cost.requests < moves.requests:
-        yield (
-            f"Costs cover {moves.cost.requests:,} of {counted(moves.requests, 'request')}: those whose prices are "
-            "known on both sides."
-        )
-    if moves.cost.requests:
+    if moves.cost.requests or moves.asking.requests:
         yield f"Tokens are estimated, and {moves.assumed_output:,} assumed for an answer, where none are recorded."
+    else:
+        yield "No price is known on both sides, so there are no costs to compare."
 
 
-def costs(moves: Moves) -> Sequence[tuple[str, float, float]]:
-    """What the example requests cost, before and after, for each role."""
-    cost = moves.cost
-    if not cost.requests:
-        return ()
-    return (
-        ("candidates", cost.before, cost.after),
-        ("designators", cost.designator_before, cost.designator_after),
-    )
+def costs(moves: Moves) -> Iterator[str]:
+    """What the example requests cost before and after, as far as prices are known."""
+    for role, cost in (("candidates", moves.cost), ("designators", moves.asking)):
+        if cost.requests and (cost.before or cost.after):
+            of = "" if cost.requests == moves.requests else f", {cost.requests:,} of {moves.requests:,} requests"
+            yield f"cost of {role}{of}: {delta(cost.before, cost.after)}"
 
 
 def replayed(report: Report) -> str:
@@ -153,7 +153,9 @@ def delta(before: float | None, after: float | None) -> str:
 
 def usd(amount: float) -> str:
     """An amount with as many digits as tell something."""
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
+    if amount >= 1 or amount == 0:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if amount >= 0.001 else f"${amount:.6f}"
 
 
 def counted(number: int, what: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.config.diff import Change
+from gateway.plan.answers import Asked
 from gateway.plan.moves import Moves
 from gateway.plan.report import (
     KINDS,
@@ -44,7 +45,7 @@ def render(report: Report) -> str:
         lines += ["", "sessions"]
         lines += (f"  {each.router}: {what}" for each in report.plan.sessions for what in of_sessions(each))
     if report.moves is not None:
-        lines += ["", *_moves(report.moves)]
+        lines += ["", *_moves(report.moves, report.asked)]
     if report.past is not None:
         lines += ["", *_past(report, report.past)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -76,17 +77,16 @@ def _value(change: Change) -> list[str]:
             return [f"in another order: {after}"]
 
 
-def _moves(moves: Moves) -> Iterator[str]:
-    yield f"who moves, of {of_moves(moves)}"
+def _moves(moves: Moves, asked: Asked | None) -> Iterator[str]:
+    yield f"who moves, of {of_moves(moves, asked)}"
     for flow in moves.flows:
         yield f"  {flow.router}: {flow.before} → {flow.after}  {counted(flow.requests, 'request')}"
         yield from (f"      {example}" for example in flow.examples)
     for router, rows in moves.matrix.items():
         if any(before != after for before, row in rows.items() for after in row):
             yield from ("", f"  {router}: rows are before, columns after", *_matrix(rows))
-    for role, before, after in costs(moves):
-        yield f"  cost of {role}: {delta(before, after)}"
-    yield from (f"  {remark}" for remark in remarks(moves))
+    yield from (f"  {cost}" for cost in costs(moves))
+    yield from (f"  {remark}" for remark in remarks(moves, asked))
 
 
 def _matrix(rows: dict[str, dict[str, int]]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import msgspec
 from gateway.chat import Usage
 from gateway.config.model import Snapshot
 from gateway.costs import cost
+from gateway.generation import Generation
 from gateway.ledger import Traffic
 from gateway.routing.decide import Policy
 from gateway.routing.eligible import BYTES_PER_TOKEN
@@ -53,15 +54,16 @@ class Past(msgspec.Struct, frozen=True):
     asking: tuple[Asking, ...]
 
 
-def replay(traffic: Iterable[Traffic], old: Snapshot, new: Snapshot) -> Iterator[Past]:
+def replay(traffic: Iterable[Traffic], old: Generation, new: Generation) -> Iterator[Past]:
     """The routers that differ between ``old`` and ``new``, as far as the ledger knows of their traffic."""
     by_router: dict[str, list[Traffic]] = {}
     for each in traffic:
         by_router.setdefault(each.router, []).append(each)
     for name, rows in by_router.items():
-        if name in old.routers and old.routers[name] != new.routers.get(name):
+        was = old.snapshot.routers.get(name)
+        if was is not None and was != new.snapshot.routers.get(name):
             total = sum(row.requests for row in rows)
-            yield Past(name, total, _ways(rows, total, old, new), _asking(rows, old, new))
+            yield Past(name, total, _ways(rows, total, old.snapshot, new.snapshot), _asking(rows, old, new))
 
 
 def _ways(rows: list[Traffic], total: int, old: Snapshot, new: Snapshot) -> tuple[Way, ...]:
@@ -95,22 +97,21 @@ def _cost(rows: list[Traffic], snapshot: Snapshot, candidate: str) -> float | No
     )
 
 
-def _asking(rows: list[Traffic], old: Snapshot, new: Snapshot) -> tuple[Asking, ...]:
-    name = rows[0].router
-    before, after = (_instructions(snapshot, name) for snapshot in (old, new))
-    router = new.routers.get(name)
+def _asking(rows: list[Traffic], old: Generation, new: Generation) -> tuple[Asking, ...]:
+    before, after = (generation.policies.get(rows[0].router) for generation in (old, new))
+    longer = _instructions(after) - _instructions(before)
     found = []
     for designator in dict.fromkeys(row.designator for row in rows if row.designator is not None):
         mine = [row for row in rows if row.designator == designator]
         count = sum(row.requests for row in mine)
-        model = old.models.get(designator)
+        model = old.snapshot.models.get(designator)
         was = now = None
         if any(row.designator_input is not None for row in mine):
             read, written = (sum(values) for values in zip(*map(_designated, mine), strict=True))
             was = None if model is None else cost(model, Usage(read, written))
-            if router is not None:
+            if after is not None:
                 # An estimate: the same requests in brief behind the new instructions, and another model's tokens.
-                now = cost(router.designator.model, Usage(max(read + count * (after - before), 0), written))
+                now = cost(after.router.designator.model, Usage(max(read + count * longer, 0), written))
         found.append(Asking(designator, count, was, now))
     return tuple(found)
 
@@ -119,7 +120,6 @@ def _designated(row: Traffic) -> tuple[int, int]:
     return row.designator_input or 0, row.designator_output or 0
 
 
-def _instructions(snapshot: Snapshot, name: str) -> int:
-    """Tokens of a router's instructions, estimated."""
-    router = snapshot.routers.get(name)
-    return 0 if router is None else len(Policy(router).system.encode()) // BYTES_PER_TOKEN
+def _instructions(policy: Policy | None) -> int:
+    """Tokens of a designator's instructions, estimated."""
+    return 0 if policy is None else len(policy.system.encode()) // BYTES_PER_TOKEN

@@ -113,6 +113,27 @@ def first_words(text: str, most: int = _FIRST_WORDS) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
+def quoted(text: str) -> str:
+    """A quoted YAML scalar in one line, in which nothing hides."""
+    if '"' in text and "'" not in text and text.isprintable():
+        return f"'{text}'"
+    return '"' + "".join(map(_escape, text)) + '"'
+
+
+def _escape(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character == "\n":
+        return "\\n"
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if 0xD800 <= code < 0xE000:
+        # Half a character, which no text in YAML can hold.
+        return "\ufffd"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
@@ -149,31 +170,12 @@ def _render(policy: Policy, exchanges: Mapping[str, Exchange]) -> str:
     router = policy.router
     lines = [_HEAD.format(router=router.name)]
     for name, value in (("router", router.name), ("designator", router.designator.model.id), ("prompt", policy.digest)):
-        lines.append(f"{name}: {_quote(value)}\n")
+        lines.append(f"{name}: {quoted(value)}\n")
     lines.append("answers:\n")
     for key, exchange in exchanges.items():
-        lines.append(f"  - ask: {_quote(first_words(exchange.ask))}\n")
-        lines.append(f"    answer: {_quote(exchange.answer)}\n    key: {_quote(key)}\n")
+        lines.append(f"  - ask: {quoted(first_words(exchange.ask))}\n")
+        lines.append(f"    answer: {quoted(exchange.answer)}\n    key: {quoted(key)}\n")
     return "".join(lines)
-
-
-def _quote(text: str) -> str:
-    """A double-quoted YAML scalar in one line, in which nothing hides."""
-    return '"' + "".join(map(_escape, text)) + '"'
-
-
-def _escape(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    if character == "\n":
-        return "\\n"
-    if character.isprintable():
-        return character
-    code = ord(character)
-    if 0xD800 <= code < 0xE000:
-        # Half a character, which no text in YAML can hold.
-        return "\ufffd"
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _read(path: Path, name: str) -> _File:

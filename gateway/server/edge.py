@@ -6,6 +6,8 @@ them, with the guards and the error shape of one dialect around them.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import logging
 import os
 import re
@@ -124,6 +126,8 @@ class Request(msgspec.Struct):
 
 
 Handler = Callable[[Services, Request], Awaitable[None]]
+#: Headers, status and body of an error.
+Refusal = tuple[Headers, int, bytes]
 
 
 def new_request_id() -> str:
@@ -140,13 +144,17 @@ def endpoint(
     dialect: Callable[[HTTPScope], Dialect],
     access: Access = "client",
     below: bool = False,
+    page: Callable[[RelayError, str], Refusal] | None = None,
 ) -> ASGIRouteHandler:
-    """An ASGI route: guards, handler, errors in the shape of ``dialect``.
+    """An ASGI route: guards, handler, errors in the shape of ``dialect``, or as ``page`` shows them to people.
 
     With ``below`` it serves all paths that begin with ``path``, and the scope's path is what follows; path parameters
     are nothing that ASGI routes can have.
     """
     allowed = frozenset(methods)
+
+    def shape(error: RelayError, scope: HTTPScope, request_id: str) -> Refusal:
+        return refusal(dialect(scope), error, request_id) if page is None else page(error, request_id)
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -160,11 +168,11 @@ def endpoint(
                     request = _admit(services, exchange, access, request_id, started)
                     await handler(services, request)
                 except RelayError as error:
-                    await _refuse(exchange, dialect(exchange.scope), error, request_id, allowed)
+                    await _refuse(exchange, shape(error, exchange.scope, request_id), allowed)
                 except Exception:
                     log.exception("request %s failed: a defect", request_id)
                     defect = InternalError("the gateway failed; its log has the details under this request's id")
-                    await _refuse(exchange, dialect(exchange.scope), defect, request_id, allowed)
+                    await _refuse(exchange, shape(defect, exchange.scope, request_id), allowed)
         except ClientLeft:
             return
         if exchange.unread:
@@ -252,7 +260,7 @@ def _check_operator(generation: Generation, scope: HTTPScope, head: dict[bytes, 
     """Status is for operators where there are any, for this machine where there are clients only, else for all."""
     snapshot = generation.snapshot
     if snapshot.operators:
-        if generation.operator(_key(head)) is None:
+        if generation.operator(_password(head) or _key(head)) is None:
             raise Unauthorized("no operator of this gateway has that key")
     elif snapshot.clients:
         peer = scope.get("client")
@@ -269,19 +277,28 @@ def _key(head: dict[bytes, bytes]) -> str:
     return head.get(b"x-api-key", b"").decode("latin-1").strip()
 
 
-async def _refuse(
-    exchange: Exchange, dialect: Dialect, error: RelayError, request_id: str, allowed: Iterable[str]
-) -> None:
+def _password(head: dict[bytes, bytes]) -> str:
+    """The password of HTTP Basic, which browsers can send, whoever the user is; empty for none (RFC 7617)."""
+    scheme, _, credentials = head.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"basic":
+        return ""
+    try:
+        return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+async def _refuse(exchange: Exchange, refused: Refusal, allowed: Iterable[str]) -> None:
     if exchange.started:
         # What was sent is no whole answer and must not look like one: without an end, the connection is closed.
         return
-    headers, status, body = refusal(dialect, error, request_id)
+    headers, status, body = refused
     if status == 405:
         headers.append((b"allow", ", ".join(sorted(allowed)).encode()))
     await exchange.whole(status, headers, body)
 
 
-def refusal(dialect: Dialect, error: RelayError, request_id: str) -> tuple[Headers, int, bytes]:
+def refusal(dialect: Dialect, error: RelayError, request_id: str) -> Refusal:
     """Headers, status and body of an error that is the gateway's own."""
     status, body = dialect.encode_error(error, request_id)
     headers: Headers = [

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import pty
+import sys
 import xml.etree.ElementTree as ET
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +16,8 @@ import pytest
 
 from tests.cases.scene import Judge, Shell, folder, router, statuses, write
 from tests.faultserver import answer
+
+ROOT = Path(__file__).parents[2]
 
 TESTS = """\
 - {ask: Write Python, expect: sandbox/coder}
@@ -160,6 +167,22 @@ async def test_a_key_that_is_needed(shell: Shell, judge: Judge, tmp_path: Path) 
     assert printed.status == 2
     assert "to ask the designator of smart the key of judge is needed: env:LLM_RELAY_NOBODY_SETS_THIS" in printed.err
     assert not judge.requests
+
+
+async def test_progress_on_a_terminal(judge: Judge, tmp_path: Path) -> None:
+    place = judge.folder(tmp_path, TESTS)
+    ours, theirs = pty.openpty()
+    try:
+        command = (sys.executable, "-m", "gateway", "test", place, "--live")
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=PIPE, stderr=theirs)
+        out, _ = await process.communicate()
+        shown = os.read(ours, 1 << 16).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert process.returncode == 0
+    assert "smart: 3 of 3 tests" in shown
+    assert b"of 3 tests\r" not in out
 
 
 # --- repeats ----------------------------------------------------------------------------------------------------------
@@ -315,8 +338,7 @@ async def test_junit_agrees_with_the_exit_status(shell: Shell, judge: Judge, tmp
     root = ET.fromstring(printed.out)
     assert (printed.status, root.attrib["failures"]) == (1, "1")
     assert [case.attrib["name"] for case in root.iter("testcase") if case.find("failure") is not None] == ["accuracy"]
-    judged = judge.folder(tmp_path / "other", TESTS) if (tmp_path / "other").mkdir() is None else tmp_path
-    printed = await shell("test", judged, "--format", "junit")
+    printed = await shell("test", judge.folder(tmp_path, TESTS), "--format", "junit")
     root = ET.fromstring(printed.out)
     assert (printed.status, root.attrib["errors"], root.attrib["failures"]) == (1, "2", "0")
 
@@ -326,6 +348,20 @@ async def test_junit_says_only_what_xml_can(shell: Shell, judge: Judge, tmp_path
     place = judge.folder(tmp_path, "- {ask: A poem, name: 'Ünï & <x>', expect: sandbox/coder}")
     printed = await shell("test", place, "--live", "--format", "junit")
     assert [case.attrib["name"] for case in ET.fromstring(printed.out).iter("testcase")] == ["Ünï & <x>"]
+
+
+async def test_what_github_shows(shell: Shell, tmp_path: Path) -> None:
+    place = folder(tmp_path, MIXED)
+    printed = await shell("test", place, "--format", "github")
+    first, second, text = printed.out.split("\n", 2)
+    assert first == (
+        f"::error file={place}/smart.yaml,line=11,col=1,title=test::"
+        "Wrong: expected sandbox/writer, got sandbox/coder (designated)"
+    )
+    assert second.endswith("got sandbox/writer (designated); Less <poetry> & noise")
+    assert text == (await shell("test", place)).out
+    tolerant = await shell("test", place, "--format", "github", "--min-accuracy", "0")
+    assert (tolerant.status, tolerant.out.count("::warning "), tolerant.out.count("::error ")) == (0, 2, 0)
 
 
 async def test_some_routers_only(shell: Shell, tmp_path: Path) -> None:
@@ -367,6 +403,6 @@ async def test_a_configuration_that_is_not_valid(shell: Shell, tmp_path: Path) -
 
 
 async def test_the_demo_passes_without_keys_or_network(shell: Shell) -> None:
-    printed = await shell("test", Path(__file__).parents[2] / "routers.d", "--format", "json")
+    printed = await shell("test", ROOT / "routers.d", "--format", "json")
     assert printed.status == 0
     assert set(statuses(json.loads(printed.out))) == {"passed"}

@@ -29,7 +29,7 @@ designator: "gemini/gemini-2.0-flash"
 prompt: "%s"
 answers:
   - ask: "Write a parser"
-    answer: "{\\"candidate\\": \\"openai/gpt-4o\\"}"
+    answer: '{"candidate": "openai/gpt-4o"}'
     key: "%s"
   - ask: "Say hello, please: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…"
     answer: "openai/gpt-4o\\n"
@@ -122,7 +122,7 @@ def test_a_folder_in_the_files_place(tmp_path: Path) -> None:
 
 @given(st.text())
 def test_any_text_survives_the_file(text: str) -> None:
-    written = yaml.read(f"text: {recordings._quote(text)}\n".encode())
+    written = yaml.read(f"text: {recordings.quoted(text)}\n".encode())
     assert written.problems == ()
     assert written.value == {"text": text}
 

@@ -20,6 +20,7 @@ from gateway.config.load import load
 from gateway.config.problems import Problem
 from gateway.config.providers import BUILTIN
 from gateway.config.report import render
+from gateway.lint import lint
 
 from .folders import snapshot_of
 
@@ -62,7 +63,7 @@ def test_no_schema_uses_one_of(kind: schema.Kind) -> None:
 
 
 def test_the_demo_is_valid_without_any_key() -> None:
-    loaded = load(ROOT / "routers.d", {})
+    loaded = lint(load(ROOT / "routers.d", {}))
     assert loaded.problems == ()
     snapshot = snapshot_of(loaded)
     assert list(snapshot.routers) == ["smart", "support"]
@@ -73,7 +74,7 @@ def test_the_demo_is_valid_without_any_key() -> None:
 
 def test_the_seed_is_valid_with_keys() -> None:
     keys = dict.fromkeys(("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GROQ_API_KEY", "GEMINI_API_KEY"), "k")
-    assert load(ROOT / "routers.d/examples", keys).problems == ()
+    assert lint(load(ROOT / "routers.d/examples", keys)).problems == ()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "routers.d").rglob("*.y*ml")), ids=lambda path: path.name)

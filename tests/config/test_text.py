@@ -26,6 +26,7 @@ BOMB = b"".join(
         pytest.param(b"name: a\n\tb: c\n", "2:1 E101", id="tab"),
         pytest.param(b"name: a: b\n", "1:8 E101", id="two colons"),
         pytest.param(b"? [a, {b: c}]\n: 1\nname: x\n", "1:3 E102", id="a list as a key"),
+        pytest.param(b"? [a]\n: b\n'': c\n", "1:3 E102", id="a list and nothing as keys"),
         pytest.param(b"name: &x a\n", "1:7 E103", id="anchor"),
         pytest.param(b"&a [*a]\n", "1:1 E103", id="self reference"),
         pytest.param(b"name: !!str a\n", "1:7 E103", id="tag"),

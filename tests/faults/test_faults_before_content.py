@@ -97,6 +97,13 @@ FAULTS = [
         "upstream_invalid_response",
         lambda _: [answer("<html>captive portal</html>")],
     ),
+    # Nobody waits for the end of what is no answer from its beginning.
+    Fault(
+        "F18 endless",
+        "upstream_invalid_response",
+        lambda _: [head("application/json"), chunk("\n"), chunk("<html>"), hang()],
+        WHOLE,
+    ),
     Fault("F21 401", "upstream_auth_failed", status(401, "invalid_api_key", f"Incorrect API key provided: {KEY}")),
     Fault("F21 403", "upstream_auth_failed", status(403, "permission_error", f"key {KEY} is not allowed")),
     Fault("F22", "upstream_error", status(404, "model_not_found")),

@@ -197,8 +197,16 @@ async def test_how_a_designator_fails(script: Script, decision: str, wire: str) 
         async with Kit(snapshot(routers(designator=judge, timeout=timeout))) as kit:
             check(kit, await kit.ask(), decision)
             assert len(server.requests) == 1
+            failed = [labels["provider"] for labels in counted(kit)]
+            assert failed == ["judge"]
             if decision == "fallback_timeout":
                 await server.until(lambda: server.open == 0)
+
+
+def counted(kit: Kit) -> list[dict[str, str]]:
+    """The labels of the providers' failures so far."""
+    families = [family for family in kit.registry.collect() if family.name == "llm_relay_upstream_errors"]
+    return [sample.labels for sample in families[0].samples]
 
 
 async def test_a_designator_that_is_down() -> None:

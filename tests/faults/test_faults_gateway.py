@@ -256,6 +256,12 @@ async def test_f85_the_fallback_answers_when_the_deadline_is_over(
     log.info("over the deadline: %s ms (a request takes %.1f ms)", over, usual * 1000)
 
 
+async def test_f82_a_flood_of_words_is_no_choice(gateway: Gateway, scene: Scene) -> None:
+    scene.play(JUDGE, answer(completion("beta/m " * 1_500_000)))
+    await timed(gateway, "fallback_invalid")
+
+
+# The last one, since it leaves the breaker open.
 async def test_f87_an_open_breaker_costs_nothing(gateway: Gateway, scene: Scene) -> None:
     usual = sorted([await timed(gateway, "designated") for _ in range(20)])
     scene.play(JUDGE, answer("{}", 500))
@@ -265,8 +271,3 @@ async def test_f87_an_open_breaker_costs_nothing(gateway: Gateway, scene: Scene)
     fast = sorted([await timed(gateway, "fallback_open") for _ in range(20)])
     assert scene.calls(JUDGE) == asked
     log.info("median: asking %.1f ms, not asking %.1f ms", usual[10] * 1000, fast[10] * 1000)
-
-
-async def test_f82_a_flood_of_words_is_no_choice(gateway: Gateway, scene: Scene) -> None:
-    scene.play(JUDGE, answer(completion("beta/m " * 1_500_000)))
-    await timed(gateway, "fallback_invalid")

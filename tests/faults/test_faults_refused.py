@@ -267,9 +267,7 @@ def redirect(url: str) -> Script:
     return [send(f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {url}/x\r\nContent-Length: 0\r\n\r\n")]
 
 
-async def test_f32_the_body_of_an_error_is_worth_less_than_a_second(
-    ,
-) -> None:
+async def test_f32_the_body_of_an_error_is_worth_less_than_a_second() -> None:
     hanging = [send("HTTP/1.1 500 X\r\nContent-Length: 1000\r\n\r\n{"), hang()]
     async with FaultServer(hanging) as server:
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.chat import ChatRequest, Message, Text
 from gateway.config.load import Loader
-from gateway.config.model import Snapshot
+from gateway.generation import Generation
 from gateway.plan.corpus import Sample, Usage
 from tests.config.folders import snapshot_of, write
 
@@ -22,11 +22,11 @@ candidates:
 """
 
 
-def snapshots(folder: Path, before: str, after: str, gateway: str = "") -> tuple[Snapshot, Snapshot]:
+def generations(folder: Path, before: str, after: str, gateway: str = "") -> tuple[Generation, Generation]:
     """Two generations of one router each; ``gateway`` is a document of the second one."""
     loader = Loader(KEYS)
     texts = {"after": {"r.yaml": after, **({"gateway.yaml": gateway} if gateway else {})}, "before": {"r.yaml": before}}
-    old, new = (snapshot_of(loader.load(write(folder / name, texts[name]))) for name in ("before", "after"))
+    old, new = (Generation(snapshot_of(loader.load(write(folder / name, texts[name])))) for name in ("before", "after"))
     return old, new
 
 

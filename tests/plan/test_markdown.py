@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from gateway.config.load import load
 from gateway.config.problems import Problem
+from gateway.generation import Generation
 from gateway.plan.answers import sandbox
 from gateway.plan.base import Base
 from gateway.plan.make import make
 from gateway.plan.markdown import MARKER, code
 from gateway.plan.show import refused, show
 
-from .scene import ROUTER, sample, snapshots
+from .scene import ROUTER, generations, sample
 
 HOSTILE = "x|y` @everyone <script>alert(1)</script> ![i](http://e.example/x) <!-- --> </details> #1 ``` **b**"
 
@@ -47,7 +48,7 @@ def test_a_code_span_holds_whatever_is_in_it(text: str) -> None:
 def hostile(folder: Path) -> str:
     """The comment on a change that is full of Markdown, as are the requests."""
     after = ROUTER.replace("Texts and letters", f"'{HOSTILE}'") + f"description: '{HOSTILE}'\n"
-    old, new = snapshots(folder, ROUTER, after)
+    old, new = generations(folder, ROUTER, after)
     base = Base(folder, "origin/`main`", "c0ffee" * 6)
     return show(make(base, old, "routers.d", new, samples=[sample(f"A letter {HOSTILE}")], answers=sandbox), "markdown")
 
@@ -81,7 +82,7 @@ def test_a_huge_change_fits_into_a_comment(tmp_path: Path) -> None:
     old, new = (load(folder, {}, require_keys=False).snapshot for folder in folders)
     assert old is not None
     assert new is not None
-    text = show(make(Base(tmp_path, "main"), old, "routers.d", new), "markdown")
+    text = show(make(Base(tmp_path, "main"), Generation(old), "routers.d", Generation(new)), "markdown")
     assert 50_000 < len(text) < 65_536
     assert text.count("<details>") == text.count("</details>")
     assert re.search(r"… and \d{3} more sections: run `llm-relay plan` for all of it.\n$", text)

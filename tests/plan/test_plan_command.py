@@ -88,7 +88,7 @@ def test_example_requests(repository: Path, tmp_path: Path, capsys: pytest.Captu
         "                   sandbox/coder  sandbox/talker\n"
         "    sandbox/coder              1               ·\n"
         "    sandbox/quick              ·               1\n"
-        "  Costs cover 0 of 2 requests: those whose prices are known on both sides.\n"
+        "  No price is known on both sides, so there are no costs to compare.\n"
     )
 
 

@@ -11,7 +11,7 @@ from gateway.ledger import Entry, Ledger, Traffic, traffic
 from gateway.plan.traffic import Past, replay
 from gateway.store import FILE, Store
 
-from .scene import ROUTER, snapshots
+from .scene import ROUTER, generations
 
 GPT, CLAUDE = "openai/gpt-4o", "anthropic/claude-sonnet-4-5"
 PRICED = ROUTER.replace("sandbox/designator", "openai/gpt-5-nano")
@@ -24,7 +24,7 @@ def rows(candidate: str, requests: int, **values: Any) -> Traffic:
 
 
 def past(folder: Path, before: str, after: str, *found: Traffic, gateway: str = "") -> list[Past]:
-    old, new = snapshots(folder, before, after, gateway)
+    old, new = generations(folder, before, after, gateway)
     return list(replay(found, old, new))
 
 

@@ -163,4 +163,3 @@ async def _traffic(gateway: Gateway) -> AsyncIterator[list[httpx.Response]]:
         traffic = running.create_task(steady())
         yield answers
         traffic.cancel()
-

@@ -50,9 +50,11 @@ async def test_a_session_that_moves_has_moved_for_all_workers_soon(scene: Scene,
         gateway.write("smart.yaml", router(strategy="session", candidates=("beta", "gamma")))
         await _applied(gateway, 4)
         scene.choice = "gamma/m"
+        agreed = 0
         async with asyncio.timeout(PATIENCE):
-            while (await _ask(gateway, 2)) != ("gamma/m", "session"):
-                await asyncio.sleep(0.02)
+            # A worker may believe its own memory for a second.
+            while agreed < MANY:
+                agreed = agreed + 1 if await _ask(gateway, 2) == ("gamma/m", "session") else 0
         for count in range(3, MANY):
             assert await _ask(gateway, count) == ("gamma/m", "session")
 

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from gateway.config.model import Candidate, Designator, Model, Provider, Router, Snapshot
+from gateway.config.model import Candidate, Client, Designator, Model, Provider, Router, Secret, Snapshot
+from gateway.costs import MOST_TOKENS
 from gateway.ledger import Entry, Outcome
 from gateway.metrics import Metrics
 from gateway.routing.decide import FallbackReason
@@ -32,13 +33,45 @@ def snapshot(revision: str = "rev1", commit: str | None = "c1", router: str = "s
         designator=Designator(model=models["p/d"], timeout=1.0),
         candidates=candidates,
         fallback=candidates[0],
+        tags=("platform",),
     )
-    return Snapshot(revision=revision, commit=commit, routers={router: smart}, models=models, providers={"p": provider})
+    return Snapshot(
+        revision=revision,
+        commit=commit,
+        routers={router: smart},
+        models=models,
+        providers={"p": provider},
+        clients=(Client(name="team", key=Secret("sk"), tags=("search", "platform")),),
+    )
 
 
 def entry(**values: Any) -> Entry:
     defaults = {"time": 0.0, "request_id": "r", "dialect": "openai", "router": "smart", "candidate": "p/m"}
     return Entry(**{**defaults, "status": 200, "decision": "session", **values})
+
+
+FULL = entry(
+    decision="designated",
+    tags=("search",),
+    designator="p/d",
+    designator_outcome="designated",
+    designator_ms=120.0,
+    designator_input=300,
+    designator_output=4,
+    designator_cache_read=256,
+    designator_reasoning=3,
+    designator_cost=0.125,
+    input=1000,
+    output=200,
+    cache_read=900,
+    cache_write=50,
+    reasoning=20,
+    cost=0.25,
+    dearest_cost=0.75,
+    ttft_ms=400.0,
+    total_ms=2500.0,
+    relay_ms=0.4,
+)
 
 
 @pytest.fixture
@@ -60,13 +93,17 @@ def page_of(metrics: Metrics) -> str:
     return metrics.render("")[1].decode()
 
 
+def named(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return f"llm_relay_{name}", frozenset(labels.items())
+
+
 def value(page: Metrics | str, name: str, **labels: str) -> float | None:
     found = samples(page if isinstance(page, str) else page_of(page))
-    return found.get((f"llm_relay_{name}", frozenset(labels.items())))
+    return found.get(named(name, **labels))
 
 
 def test_names_and_labels_are_those_that_dashboards_know(metrics: Metrics) -> None:
-    metrics.record(entry(designator="p/d", designator_outcome="designated", designator_input=1, input=1))
+    metrics.record(FULL)
     metrics.upstream_error("p", "upstream_timeout")
     metrics.applied(snapshot(), now=1.0)
     found: dict[str, set[str]] = {}
@@ -75,13 +112,17 @@ def test_names_and_labels_are_those_that_dashboards_know(metrics: Metrics) -> No
             found.setdefault(family.name, set()).update(sample.labels)
     assert {name: labels for name, labels in found.items() if not name.startswith("process_")} == {
         "llm_relay_requests": {"router", "candidate", "decision", "status"},
-        "llm_relay_request_duration_seconds": {"le"},
-        "llm_relay_time_to_first_token_seconds": {"le"},
+        "llm_relay_request_duration_seconds": {"router", "le"},
+        "llm_relay_time_to_first_token_seconds": {"router", "candidate", "le"},
         "llm_relay_relay_overhead_seconds": {"le"},
         "llm_relay_designator_requests": {"router", "designator", "outcome"},
-        "llm_relay_designator_duration_seconds": {"le"},
+        "llm_relay_designator_duration_seconds": {"router", "designator", "le"},
         "llm_relay_designator_tokens": {"router", "designator", "direction"},
         "llm_relay_candidate_tokens": {"router", "candidate", "direction"},
+        "llm_relay_cost_usd": {"router", "model", "role"},
+        "llm_relay_dearest_cost_usd": {"router"},
+        "llm_relay_tag_cost_usd": {"tag", "role"},
+        "llm_relay_tag_tokens": {"tag", "role", "direction"},
         "llm_relay_upstream_errors": {"provider", "code"},
         "llm_relay_inflight_requests": set(),
         "llm_relay_sessions": set(),
@@ -94,53 +135,80 @@ def test_names_and_labels_are_those_that_dashboards_know(metrics: Metrics) -> No
 
 
 def test_one_request_is_counted_everywhere_once(metrics: Metrics) -> None:
-    metrics.record(
-        entry(
-            decision="designated",
-            designator="p/d",
-            designator_outcome="designated",
-            designator_ms=120.0,
-            designator_input=300,
-            designator_output=4,
-            input=1000,
-            output=200,
-            ttft_ms=400.0,
-            total_ms=2500.0,
-            relay_ms=0.4,
-        )
-    )
+    metrics.record(FULL)
     smart = {"router": "smart"}
     assert value(metrics, "requests_total", **smart, candidate="p/m", decision="designated", status="200") == 1
-    assert value(metrics, "candidate_tokens_total", **smart, candidate="p/m", direction="input") == 1000
-    assert value(metrics, "candidate_tokens_total", **smart, candidate="p/m", direction="output") == 200
     assert value(metrics, "designator_requests_total", **smart, designator="p/d", outcome="designated") == 1
-    assert value(metrics, "designator_tokens_total", **smart, designator="p/d", direction="input") == 300
-    assert value(metrics, "designator_tokens_total", **smart, designator="p/d", direction="output") == 4
-    for name, seconds in (
-        ("request_duration_seconds", 2.5),
-        ("time_to_first_token_seconds", 0.4),
-        ("relay_overhead_seconds", 0.0004),
-        ("designator_duration_seconds", 0.12),
+    for name, seconds, labels in (
+        ("request_duration_seconds", 2.5, smart),
+        ("time_to_first_token_seconds", 0.4, {**smart, "candidate": "p/m"}),
+        ("relay_overhead_seconds", 0.0004, {}),
+        ("designator_duration_seconds", 0.12, {**smart, "designator": "p/d"}),
     ):
-        assert value(metrics, f"{name}_count") == 1
-        assert value(metrics, f"{name}_sum") == pytest.approx(seconds)
-    assert value(metrics, "request_duration_seconds_bucket", le="2.0") == 0
-    assert value(metrics, "request_duration_seconds_bucket", le="3.0") == 1
+        assert value(metrics, f"{name}_count", **labels) == 1
+        assert value(metrics, f"{name}_sum", **labels) == pytest.approx(seconds)
+    assert value(metrics, "request_duration_seconds_bucket", **smart, le="2.0") == 0
+    assert value(metrics, "request_duration_seconds_bucket", **smart, le="3.0") == 1
+
+
+def test_tokens_and_costs_are_counted_by_role_and_never_mixed(metrics: Metrics) -> None:
+    for _ in range(3):
+        metrics.record(FULL)
+    expected = {named("dearest_cost_usd_total", router="smart"): 0.75}
+    used = {"input": 1000, "output": 200, "cache_read": 900, "cache_write": 50, "reasoning": 20}
+    asked = {"input": 300, "output": 4, "cache_read": 256, "reasoning": 3}
+    for role, model, tokens, cost in (("candidate", "p/m", used, 0.25), ("designator", "p/d", asked, 0.125)):
+        expected[named("cost_usd_total", router="smart", model=model, role=role)] = cost
+        expected[named("tag_cost_usd_total", tag="search", role=role)] = cost
+        for direction, count in tokens.items():
+            labels = {"router": "smart", role: model, "direction": direction}
+            expected[named(f"{role}_tokens_total", **labels)] = count
+            expected[named("tag_tokens_total", tag="search", role=role, direction=direction)] = count
+    found = {
+        labels: count
+        for labels, count in samples(page_of(metrics)).items()
+        if labels[0].endswith(("tokens_total", "usd_total"))
+    }
+    assert found == {labels: 3 * count for labels, count in expected.items()}
 
 
 def test_what_is_unknown_is_not_counted_as_zero(metrics: Metrics) -> None:
-    metrics.record(entry())
-    names = {name for name, _ in samples(page_of(metrics))}
-    assert "llm_relay_candidate_tokens_total" not in names
-    assert "llm_relay_designator_requests_total" not in names
-    assert value(metrics, "time_to_first_token_seconds_count") == 0
+    metrics.record(entry(designator="p/d", designator_outcome="timeout", tags=("search",)))
+    shown = {name for name, _ in samples(page_of(metrics)) if "tokens" in name or "usd" in name or "first" in name}
+    assert shown == set()
 
 
-@pytest.mark.parametrize("tokens", [-5, 0, 10**400])
+def test_what_is_free_is_counted_as_zero(metrics: Metrics) -> None:
+    metrics.record(entry(input=5, output=5, cost=0.0, dearest_cost=0.0))
+    assert value(metrics, "cost_usd_total", router="smart", model="p/m", role="candidate") == 0
+    assert value(metrics, "dearest_cost_usd_total", router="smart") == 0
+
+
+@pytest.mark.parametrize("tokens", [-5, MOST_TOKENS + 1, 10**400], ids=["negative", "many", "more"])
 def test_token_numbers_that_cannot_be_are_not_counted(metrics: Metrics, tokens: int) -> None:
     metrics.record(entry(input=tokens, output=7))
-    assert value(metrics, "candidate_tokens_total", router="smart", candidate="p/m", direction="input") == 0
+    assert value(metrics, "candidate_tokens_total", router="smart", candidate="p/m", direction="input") is None
     assert value(metrics, "candidate_tokens_total", router="smart", candidate="p/m", direction="output") == 7
+
+
+@pytest.mark.parametrize(
+    ("tags", "counted"),
+    [
+        ((), {}),
+        (("platform",), {"platform": 1}),
+        (("search", "platform"), {"search": 1, "platform": 1}),
+        (("mine",), {"other": 1}),
+        (("search", "mine", "yours", "other"), {"search": 1, "other": 1}),
+    ],
+)
+def test_tags_that_nobody_declared_are_one(metrics: Metrics, tags: tuple[str, ...], counted: dict[str, int]) -> None:
+    metrics.record(entry(input=1, tags=tags))
+    found = {
+        dict(labels)["tag"]: count
+        for (name, labels), count in samples(page_of(metrics)).items()
+        if name == "llm_relay_tag_tokens_total"
+    }
+    assert found == counted
 
 
 @pytest.mark.parametrize(
@@ -164,21 +232,24 @@ def test_labels_of_a_request(metrics: Metrics, values: dict[str, Any], labels: t
 
 
 def test_ten_thousand_strange_names_make_no_series(metrics: Metrics) -> None:
-    for router in (None, "smart"):
-        metrics.record(entry(router=router, input=1, designator="x", designator_input=1))
-        metrics.record(entry(router=router, candidate=None, input=1))
-    metrics.record(
-        entry(router="?", candidate="?", decision="?", status=9, input=1, designator="?", designator_input=1)
-    )
+    used = {"input": 1, "cost": 1e-9, "designator_input": 1, "designator_cost": 1e-9, "ttft_ms": 1.0, "total_ms": 1.0}
+
+    def strange(name: str, status: int) -> Entry:
+        names = {"router": name, "candidate": name, "decision": name, "designator": name, "tags": (name, f"{name}2")}
+        return entry(**used, **names, status=status, designator_outcome=name, designator_ms=1.0)
+
+    metrics.record(strange("?", 9))
     metrics.upstream_error("?", "?")
     before = samples(page_of(metrics)).keys()
     dice = random.Random(7)
     for _ in range(10_000):
         name = "".join(dice.choices(string.printable, k=12))
-        metrics.record(entry(router=name, candidate=name, decision=name, status=dice.randrange(600, 10**6), input=1))
-        metrics.record(entry(router=name, candidate=name, decision=name, status=9, designator=name, designator_input=1))
+        metrics.record(strange(name, dice.choice((-1, 0, 9, dice.randrange(600, 10**6)))))
         metrics.upstream_error(name, name)
     assert samples(page_of(metrics)).keys() == before
+    assert value(metrics, "cost_usd_total", router="other", model="other", role="designator") == pytest.approx(
+        10_001e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -239,6 +310,19 @@ def test_gauges(metrics: Metrics) -> None:
     assert (value(metrics, "inflight_requests"), value(metrics, "sessions")) == (1, 12)
 
 
+def test_exemplars_name_a_request(metrics: Metrics) -> None:
+    metrics.record(FULL)
+    families = parse_openmetrics(metrics.render("application/openmetrics-text")[1].decode())  # type: ignore[no-untyped-call]
+    exemplars = {
+        family.name: sample.exemplar.labels
+        for family in families
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+    timed = ("request_duration_seconds", "time_to_first_token_seconds", "designator_duration_seconds")
+    assert exemplars == {f"llm_relay_{name}": {"request_id": "r"} for name in timed}
+
+
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
 
@@ -288,7 +372,20 @@ _WORKER = """
                 metrics.refused()
             case ["work"]:
                 metrics.inflight.inc()
-                metrics.record(Entry(time=0.0, request_id="r", dialect="openai", candidate="p/m", status=200, input=5))
+                metrics.record(
+                    Entry(
+                        time=0.0,
+                        request_id="r",
+                        dialect="openai",
+                        candidate="p/m",
+                        status=200,
+                        tags=("mine",),
+                        input=5,
+                        cost=0.25,
+                        ttft_ms=3.0,
+                        total_ms=3.0,
+                    )
+                )
             case ["page"]:
                 print(metrics.render("")[1].decode(), end="")
         print("done", flush=True)
@@ -332,6 +429,9 @@ def test_one_worker_answers_for_all_and_the_dead_leave_no_gauges(run_python: Run
     page = one.tell("page")
     assert value(page, "requests_total", router="direct", candidate="p/m", decision="direct", status="200") == 2
     assert value(page, "candidate_tokens_total", router="direct", candidate="p/m", direction="input") == 10
+    assert value(page, "cost_usd_total", router="direct", model="p/m", role="candidate") == 0.5
+    assert value(page, "tag_tokens_total", tag="other", role="candidate", direction="input") == 10
+    assert value(page, "time_to_first_token_seconds_count", router="direct", candidate="p/m") == 2
     assert value(page, "config_reloads_total", outcome="applied") == 3
     assert value(page, "inflight_requests") == 1
     assert value(page, "config_last_reload_successful") == 1
