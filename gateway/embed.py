@@ -47,6 +47,7 @@ async def embed(
         body = await _embed(relay, generation, client, request, via, entry)
     except RelayError as error:
         entry.status, entry.code, entry.ended = error.status, error.code, "error"
+        error.accounted = True
         raise
     except asyncio.CancelledError:
         entry.status, entry.code, entry.ended = 499, "client_left", "client_left"

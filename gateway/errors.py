@@ -54,6 +54,8 @@ class RelayError(Exception):
         self.message = message
         #: Seconds after which a new try makes sense, sent as ``Retry-After``; None where unknown.
         self.retry_after = retry_after
+        #: The request that it ended has been accounted for.
+        self.accounted = False
 
 
 class ClientError(RelayError):

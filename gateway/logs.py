@@ -83,6 +83,10 @@ class RequestLog:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._batch)
 
+    def refused(self, request_id: str, status: int, code: str) -> None:
+        """Log a request that was refused before it could become a chat: it is in no ledger."""
+        self.add(Entry(time=time.time(), request_id=request_id, dialect="-", status=status, code=code, ended="error"))
+
     def flush(self) -> None:
         """Write what is left, now."""
         self._write(self._take())

@@ -17,7 +17,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from prometheus_client import CollectorRegistry
@@ -249,9 +249,11 @@ class Kit:
         stream: bool = False,
         recorder: Recorder | None = None,
         headers: Headers | None = None,
+        client: Client | None = None,
+        tags: tuple[str, ...] = (),
         **fields: Any,
     ) -> Recorder:
-        """One chat from its bytes to its account; ``fields`` go into the request's body."""
+        """One chat from its bytes to its account; ``tags`` are the head's, ``fields`` go into the request's body."""
         spoken = DIALECTS[dialect]
         got = recorder or Recorder()
         call = Call(
@@ -259,9 +261,9 @@ class Kit:
             dialect=spoken,
             request=spoken.decode_request(question(dialect, model=model, stream=stream, **fields)),
             request_id="0123456789abcdef01234567",
-            client=None,
+            client=client,
             session=None,
-            tags=(),
+            tags=tags,
             headers=headers or [],
             via=(b"via", b"1.1 llm-relay"),
             started=time.perf_counter(),
@@ -273,7 +275,7 @@ class Kit:
         """A metric's sample; 0 where there is none."""
         return self.registry.get_sample_value(f"llm_relay_{name}", labels) or 0.0
 
-    async def __aenter__(self) -> Kit:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

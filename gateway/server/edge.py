@@ -168,7 +168,10 @@ def endpoint(
                     request = _admit(services, exchange, access, request_id, started)
                     await handler(services, request)
                 except RelayError as error:
-                    await _refuse(exchange, shape(error, exchange.scope, request_id), allowed)
+                    refused = shape(error, exchange.scope, request_id)
+                    if not error.accounted:
+                        services.requests.refused(request_id, refused[1], error.code)
+                    await _refuse(exchange, refused, allowed)
                 except Exception:
                     log.exception("request %s failed: a defect", request_id)
                     defect = InternalError("the gateway failed; its log has the details under this request's id")

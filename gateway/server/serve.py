@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import math
 import os
 import socket
@@ -26,6 +27,8 @@ from granian.log import LogLevels
 
 if TYPE_CHECKING:
     from gateway.server.settings import Settings
+
+log = logging.getLogger("llm_relay.serve")
 
 #: ``EX_CONFIG`` of sysexits.h: the configuration is refused.
 EX_CONFIG = 78
@@ -136,15 +139,16 @@ def _rehearse(settings: Settings) -> int:
 
 
 def _check(settings: Settings) -> int:
+    from gateway import logs
     from gateway.config.load import load
-    from gateway.config.report import render
     from gateway.server.exposure import objections
 
+    logs.configure(settings.log_format)
     loaded = load(settings.config, os.environ)
     objected = objections(settings, loaded.snapshot) if loaded.snapshot is not None else ()
-    problems = (*loaded.problems, *objected)
-    if problems:
-        sys.stderr.write(render(problems, "text"))
+    for problem in (*loaded.problems, *objected):
+        level = logging.ERROR if problem.severity == "error" else logging.WARNING
+        log.log(level, "%s", problem, extra={"problem": problem.code})
     if loaded.snapshot is None or objected:
         return EX_CONFIG
     _greet(settings, [router.name for router in loaded.snapshot.routers.values()])

@@ -1,0 +1,216 @@
+"""Search providers behind one small interface: a query in, pages out, best first.
+
+- SearXNG: ``GET /search?q=…&format=json`` (https://docs.searxng.org/dev/search_api.html); a format that is not listed
+  in its settings is answered with 403.
+- Perplexity: ``POST /search`` (https://docs.perplexity.ai/api-reference/search-post).
+- Jina: ``POST https://s.jina.ai/`` and, for one page, ``POST https://r.jina.ai/`` (https://docs.jina.ai).
+
+What they answer is read tolerantly: a result without an address or of another shape is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.config.model import Search, SearchProvider, Secret
+from gateway.intelligence.assessment import TITLE, clean
+from gateway.intelligence.fetch import Fetch, SearchError
+
+#: Results that are taken of one query, and characters of one page's text.
+RESULTS, TEXT = 10, 6_000
+_LONGEST_URL = 1_000
+
+PERPLEXITY, JINA_SEARCH, JINA_READER = "https://api.perplexity.ai", "https://s.jina.ai", "https://r.jina.ai"
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A page as a search provider shows it: plain text, cleaned and capped."""
+
+    url: str
+    title: str
+    text: str
+    date: str = ""
+
+
+class Searcher(Protocol):
+    """One search provider."""
+
+    name: str
+
+    async def search(self, query: str) -> list[Found]:
+        """Pages, best first; none is an answer too. Raises SearchError."""
+
+
+class Searxng:
+    """A SearXNG instance."""
+
+    name = "searxng"
+
+    def __init__(self, fetch: Fetch, url: str) -> None:
+        self._fetch = fetch
+        self._url = f"{url.rstrip('/')}/search"
+
+    async def search(self, query: str) -> list[Found]:
+        try:
+            value = await self._fetch.get(self._url, {"q": query, "format": "json"})
+        except SearchError as error:
+            # Whoever forbids a format shows a page, with status 403; older versions with 200.
+            if not error.json and error.status in (200, 403):
+                words = "JSON format is disabled on this SearXNG: add `json` under `search.formats` in its settings"
+                raise SearchError(words, status=error.status) from None
+            raise
+        return [
+            found
+            for result in _list(value, "results")
+            if (found := _found(result, "content", date=("publishedDate", "pubdate")))
+        ][:RESULTS]
+
+
+class Perplexity:
+    """Perplexity's search API."""
+
+    name = "perplexity"
+
+    def __init__(self, fetch: Fetch, url: str, key: Secret) -> None:
+        self._fetch = fetch
+        self._url = f"{url.rstrip('/')}/search"
+        self._headers = {"authorization": f"Bearer {key.reveal()}"}
+
+    async def search(self, query: str) -> list[Found]:
+        body = {"query": query, "max_results": RESULTS, "max_tokens_per_page": 1024}
+        value = await _keyed(self._fetch.post(self._url, body, self._headers), "PERPLEXITY_API_KEY")
+        return [
+            found
+            for result in _list(value, "results")
+            if (found := _found(result, "snippet", date=("date", "last_updated")))
+        ][:RESULTS]
+
+
+class Jina:
+    """Jina's search API, which brings the pages' text with it."""
+
+    name = "jina"
+
+    def __init__(self, fetch: Fetch, url: str, key: Secret | None) -> None:
+        self._fetch = fetch
+        self._url = f"{url.rstrip('/')}/"
+        self._headers = _bearer(key)
+
+    async def search(self, query: str) -> list[Found]:
+        value = await _keyed(self._fetch.post(self._url, {"q": query, "num": RESULTS}, self._headers), "JINA_API_KEY")
+        return [
+            found
+            for result in _list(value, "data")
+            if (found := _found(result, "content", "description", date=("date", "publishedTime")))
+        ][:RESULTS]
+
+
+class Reader:
+    """Jina's reader: one page as text."""
+
+    def __init__(self, fetch: Fetch, url: str, key: Secret | None) -> None:
+        self._fetch = fetch
+        self._url = f"{url.rstrip('/')}/"
+        self._headers = {**_bearer(key), "x-retain-images": "none"}
+
+    async def read(self, found: Found) -> Found:
+        """``found`` with the page's own text, where it can be had; never fails."""
+        try:
+            value = await self._fetch.post(self._url, {"url": found.url}, self._headers)
+        except SearchError:
+            return found
+        data = value.get("data") if isinstance(value, dict) else None
+        content = data.get("content") if isinstance(data, dict) else None
+        text = clean(content, TEXT) if isinstance(content, str) else ""
+        return msgspec.structs.replace(found, text=text) if text else found
+
+
+def searcher(name: SearchProvider, settings: Search | None, environ: Mapping[str, str], fetch: Fetch) -> Searcher:
+    """The provider that a router names. Raises SearchError where its address or key is missing."""
+    return _SEARCHERS[name](settings or Search(provider=name), environ, fetch)
+
+
+def reader(settings: Search | None, environ: Mapping[str, str], fetch: Fetch) -> Reader | None:
+    """The reader of pages: where the configuration gives its address."""
+    if settings is None or settings.jina_reader_url is None:
+        return None
+    return Reader(fetch, settings.jina_reader_url, _key(settings.jina_key, environ, "JINA_API_KEY"))
+
+
+def _searxng(settings: Search, environ: Mapping[str, str], fetch: Fetch) -> Searcher:
+    url = environ.get("SEARXNG_URL") or settings.searxng_url
+    if not url:
+        raise SearchError("it has no address: set search.searxng.url in the gateway document, or SEARXNG_URL")
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise SearchError("SEARXNG_URL is no http address")
+    return Searxng(fetch, url)
+
+
+def _perplexity(settings: Search, environ: Mapping[str, str], fetch: Fetch) -> Searcher:
+    key = _key(settings.perplexity_key, environ, "PERPLEXITY_API_KEY")
+    if key is None:
+        raise SearchError("it needs a key: set PERPLEXITY_API_KEY")
+    return Perplexity(fetch, settings.perplexity_url or PERPLEXITY, key)
+
+
+def _jina(settings: Search, environ: Mapping[str, str], fetch: Fetch) -> Searcher:
+    return Jina(fetch, settings.jina_search_url or JINA_SEARCH, _key(settings.jina_key, environ, "JINA_API_KEY"))
+
+
+_SEARCHERS: dict[SearchProvider, Callable[[Search, Mapping[str, str], Fetch], Searcher]] = {
+    "searxng": _searxng,
+    "perplexity": _perplexity,
+    "jina": _jina,
+}
+
+
+def _key(known: Secret | None, environ: Mapping[str, str], variable: str) -> Secret | None:
+    if known is not None:
+        return known
+    value = environ.get(variable, "").strip()
+    return Secret(value, f"env:{variable}") if value else None
+
+
+def _bearer(key: Secret | None) -> dict[str, str]:
+    return {} if key is None else {"authorization": f"Bearer {key.reveal()}"}
+
+
+async def _keyed(answer: Any, variable: str) -> object:
+    """``answer``, which an unknown key is refused for."""
+    try:
+        value: object = await answer
+    except SearchError as error:
+        if error.status in (401, 403):
+            raise SearchError(f"it refuses the key ({error.status}): check {variable}", status=error.status) from None
+        raise
+    return value
+
+
+def _list(value: object, name: str) -> list[Any]:
+    """The results in an answer. Raises SearchError where there is no list of them."""
+    found = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(found, list):
+        raise SearchError(f"its answer has no list of {name}")
+    return found
+
+
+def _found(result: object, *texts: str, date: tuple[str, ...]) -> Found | None:
+    if not isinstance(result, dict):
+        return None
+    url = result.get("url")
+    if not isinstance(url, str) or len(url) > _LONGEST_URL or clean(url, _LONGEST_URL) != url or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return None
+    text = next((clean(value, TEXT) for name in texts if isinstance(value := result.get(name), str) and value), "")
+    title = result.get("title")
+    dated = next((value for name in date if isinstance(value := result.get(name), str) and value), "")
+    return Found(url, clean(title, TITLE) if isinstance(title, str) else "", text, clean(dated, 32))
