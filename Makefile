@@ -32,7 +32,7 @@ help: ## Show this list
 
 .PHONY: demo
 demo: $(RUNTIME) ## Run the gateway on port 11434 with the routers of routers.d; no key needed
-	@exec $(BIN)/llm-relay serve --config $(CONFIG) --port $(PORT)
+	@exec $(BIN)/llm-relay serve --config $(CONFIG) --port $(PORT) --log-format text
 
 # The tests come last: their summary is what a reader of CI looks for.
 .PHONY: test
