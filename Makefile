@@ -17,13 +17,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+INTELLIGENCE := $(VENV)/.intelligence
 
 # The first interpreter that is new enough; `make PYTHON=... demo` names another. Only asked for when there is no .venv.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-# What the checks need beside Python, installed only where CI=true: the benchmark's parties, and a Prometheus to ask.
-DEBIAN_PACKAGES := nginx-light libnginx-mod-http-echo prometheus util-linux wrk
+# What the checks need beside Python, installed only where CI=true: a browser, the benchmark's parties, a Prometheus.
+DEBIAN_PACKAGES := chromium nginx-light libnginx-mod-http-echo prometheus util-linux wrk
 SMOKE := $(if $(filter true,$(CI)),bench-smoke)
 
 .PHONY: help
@@ -48,7 +49,7 @@ types: $(DEV) ## Check types
 	$(BIN)/mypy
 
 .PHONY: unit
-unit: $(DEV) debian ## Run the tests; PYTEST="-k name" chooses
+unit: $(DEV) $(if $(filter true,$(CI)),$(INTELLIGENCE)) debian ## Run the tests; PYTEST="-k name" chooses
 	$(BIN)/pytest $(PYTEST)
 
 .PHONY: format
@@ -85,6 +86,7 @@ lock: $(DEV) ## Pin all dependencies anew, with Python 3.11; LOCKFLAGS=--upgrade
 		{ echo "Pin with Python 3.11, the oldest that is supported: make clean; make PYTHON=python3.11 lock" >&2; exit 1; }
 	$(LOCK) --output-file requirements.txt pyproject.toml
 	$(LOCK) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+	$(LOCK) --extra intelligence --constraint requirements-dev.txt --output-file requirements-intelligence.txt pyproject.toml
 	$(LOCK) --only-build-deps --build-deps-for wheel --build-deps-for editable --constraint requirements-dev.txt \
 		--output-file requirements-build.txt pyproject.toml
 
@@ -113,4 +115,10 @@ $(RUNTIME): requirements.txt requirements-build.txt pyproject.toml | $(BIN)/pyth
 $(DEV): requirements-dev.txt $(RUNTIME)
 	@echo "Installing the tools for development into $(VENV) ..."
 	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# Half a gigabyte: `make .venv/.intelligence` for whoever works on assessments; without it their tests are skipped.
+$(INTELLIGENCE): requirements-intelligence.txt $(DEV)
+	@echo "Installing ChromaDB into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements-intelligence.txt
 	@touch $@

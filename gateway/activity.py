@@ -24,7 +24,7 @@ Measure = Literal["requests", "cost", "tokens"]
 Ending = Literal["answered", "failed", "left"]
 
 #: Rows that a list looks at before it asks whether to look further.
-SCAN = 20_000
+SCAN = 10_000
 #: SQLite's steps between two looks at the clock, and the seconds after which a reading is given up.
 _STEPS = 100_000
 _PATIENCE = 5.0

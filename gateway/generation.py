@@ -6,6 +6,10 @@ Building one may fail and takes its time; using one does neither. A request take
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
 
 from gateway.config.model import Client, Model, Operator, Router, Secret, Snapshot
 from gateway.costs import Dearest
@@ -17,8 +21,11 @@ from gateway.wire.protocol import Target
 Headers = list[tuple[bytes, bytes]]
 
 
+_NO_ASSESSMENTS: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+
+
 class Generation:
-    """A snapshot, compiled."""
+    """A snapshot, compiled; ``assessments`` are what designators read of candidates, by router and candidate."""
 
     __slots__ = (
         "_clients",
@@ -26,6 +33,7 @@ class Generation:
         "_operators",
         "_routers",
         "_targets",
+        "assessments",
         "dearest",
         "policies",
         "revision",
@@ -33,11 +41,14 @@ class Generation:
         "snapshot",
     )
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, assessments: Mapping[str, Mapping[str, str]] = _NO_ASSESSMENTS) -> None:
         self.snapshot = snapshot
+        self.assessments = assessments
         self.revision = snapshot.revision
-        self.revision_header = _revision(snapshot).encode()
-        self.policies: dict[str, Policy] = {name: Policy(router) for name, router in snapshot.routers.items()}
+        self.revision_header = _revision(snapshot, assessments).encode()
+        self.policies: dict[str, Policy] = {
+            name: Policy(router, assessments.get(name)) for name, router in snapshot.routers.items()
+        }
         #: By router, what its traffic would cost on the dearest of its candidates.
         self.dearest = {
             name: Dearest(candidate.model for candidate in router.candidates)
@@ -113,8 +124,12 @@ def digest(secret: Secret) -> bytes:
     return hashlib.sha256(secret.reveal().encode()).digest()
 
 
-def _revision(snapshot: Snapshot) -> str:
-    return f"{snapshot.revision}@{snapshot.commit[:12]}" if snapshot.commit else snapshot.revision
+def _revision(snapshot: Snapshot, assessments: Mapping[str, Mapping[str, str]]) -> str:
+    """The content's digest, behind ``+`` that of the assessments, behind ``@`` the commit; each where there is one."""
+    said = ""
+    if assessments:
+        said = "+" + hashlib.sha256(msgspec.json.encode(assessments, order="deterministic")).hexdigest()[:6]
+    return f"{snapshot.revision}{said}" + (f"@{snapshot.commit[:12]}" if snapshot.commit else "")
 
 
 def _shown(name: str) -> str:

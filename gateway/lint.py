@@ -5,7 +5,8 @@ Advice is worth giving on a valid generation only. A generation of 1,000 routers
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -21,14 +22,22 @@ from gateway.routing.eligible import BYTES_PER_TOKEN
 LONG_PROMPT = 2_000
 
 
-def lint(loaded: Loaded) -> Loaded:
-    """``loaded`` with all advice among its problems, but for what comments in its files silence."""
+def _has_chroma() -> bool:
+    return importlib.util.find_spec("chromadb") is not None
+
+
+def lint(loaded: Loaded, *, has_chroma: Callable[[], bool] = _has_chroma) -> Loaded:
+    """``loaded`` with all advice among its problems, but for what comments in its files silence.
+
+    ``has_chroma`` tells whether the library of the assessments' store is installed.
+    """
     problems = list(loaded.problems)
     if loaded.snapshot is not None:
         for name, router in loaded.snapshot.routers.items():
             place = loaded.places[name]
             problems += config.lint(router, place)
             problems += _prompt(router, place)
+            problems += _store(router, place, has_chroma)
     return msgspec.structs.replace(loaded, problems=_heard(problems, loaded))
 
 
@@ -50,6 +59,13 @@ def _prompt(router: Router, place: Place) -> Iterator[Problem]:
     message = f"the designator reads about {tokens:,} tokens for every decision{_cost(model, tokens)}"
     here = place / "candidates"
     yield here.problem("W416", message, "shorten the purposes, or split the router", at_key=True)
+
+
+def _store(router: Router, place: Place, has_chroma: Callable[[], bool]) -> Iterator[Problem]:
+    if router.intelligence is not None and router.intelligence.source == "chroma" and not has_chroma():
+        remedy = "pip install 'llm-relay[intelligence]', or read them from files: 'source: file'"
+        message = "ChromaDB is not installed here, so that designators read no assessments"
+        yield (place / "intelligence").problem("W424", message, remedy, at_key=True)
 
 
 def _cost(model: Model, tokens: int) -> str:

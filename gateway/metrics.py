@@ -13,7 +13,7 @@ empty folder, before this module is imported) and any worker answers for all of 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar, get_args
 
@@ -188,6 +188,14 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self._age = Gauge(
+            "llm_relay_intelligence_age_seconds",
+            "The age of a candidate's assessment, as of the latest look at it; also of one that has expired.",
+            ("router", "candidate"),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._aged: frozenset[tuple[str, str]] = frozenset()
         self._shown: tuple[str, str] | None = None
         self._router_names: frozenset[str] = frozenset()
         self._model_ids: frozenset[str] = frozenset()
@@ -220,6 +228,17 @@ class Metrics:
         self._successful.set(1)
         self._success_time.set(now)
         self._reloads["applied",].inc()
+
+    def assessed(self, made: Mapping[tuple[str, str], float], *, now: float) -> None:
+        """The assessments that there are: by router and candidate, when each was made (seconds since 1970)."""
+        for gone in self._aged - made.keys():
+            if self._folder is None:
+                self._age.remove(*gone)
+            else:
+                self._age.labels(*gone).set(0)
+        for key, since in made.items():
+            self._age.labels(*key).set(max(now - since, 0.0))
+        self._aged = frozenset(made)
 
     def refused(self) -> None:
         """A reload found problems: the previous generation serves on."""

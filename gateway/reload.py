@@ -121,6 +121,9 @@ class Reloader:
     on how this gateway was started. ``poll`` is the time in seconds between two looks that nobody asked for, ``rest``
     that between the two fingerprints.
 
+    ``assessments`` tells what designators may read of the candidates of a snapshot, at once; whoever knows that it has
+    changed calls :meth:`reassess`.
+
     ``kept`` is a file for the last good documents. A worker that starts while what is on disk is bad, because another
     one died, serves them: a bad change must never take away what serves, not even worker by worker.
     """
@@ -133,6 +136,7 @@ class Reloader:
         applied: Callable[[Generation], None] = lambda generation: None,
         refused: Callable[[], None] = lambda: None,
         check: Callable[[Snapshot], tuple[Problem, ...]] = lambda snapshot: (),
+        assessments: Callable[[Snapshot], Mapping[str, Mapping[str, str]]] = lambda snapshot: {},
         polling: bool = False,
         poll: float = POLL_SECONDS,
         rest: float = REST_SECONDS,
@@ -143,6 +147,7 @@ class Reloader:
         self._applied = applied
         self._refused = refused
         self._check = check
+        self._assessments = assessments
         self._polling = polling
         self._poll = poll
         self._rest = rest
@@ -236,7 +241,7 @@ class Reloader:
             log.info("revision %s is back; it never stopped serving", loaded.revision)
             self._applied(serving)
             return
-        generation = await asyncio.to_thread(Generation, loaded.snapshot)
+        generation = await asyncio.to_thread(Generation, loaded.snapshot, self._assessments(loaded.snapshot))
         plan = await asyncio.to_thread(diff, serving.snapshot, loaded.snapshot)
         known = set(self.holder.desired.problems)
         # --- nothing below this line may fail ---
@@ -250,6 +255,19 @@ class Reloader:
                 log.warning("%s", problem, extra={"problem": problem.code})
         log.info("revision %s is live with %d routers", generation.revision, len(generation.snapshot.routers))
         self._applied(generation)
+
+    async def reassess(self) -> None:
+        """Swap in a generation with the same documents and the assessments as they are now, if those differ."""
+        serving = self.holder.current
+        wanted = self._assessments(serving.snapshot)
+        while wanted != serving.assessments:
+            generation = await asyncio.to_thread(Generation, serving.snapshot, wanted)
+            if self.holder.current is serving:
+                self.holder.current = generation
+                log.info("revision %s is live with other assessments", generation.revision_header.decode())
+            # Otherwise a reload came first, with the assessments that it found.
+            serving = self.holder.current
+            wanted = self._assessments(serving.snapshot)
 
     def _compile(self, tree: files.Tree) -> Loaded:
         loaded = lint(self._loader.compile(tree))

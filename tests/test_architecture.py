@@ -36,6 +36,7 @@ FLOORS = {
     "generation": 5,
     "dashboards": 6,
     "call": 6,
+    "intelligence": 6,
     "decider": 7,
     "relay": 8,
     "embed": 9,
@@ -54,7 +55,7 @@ STRANGERS = {("config", "wire"), ("wire", "config"), ("transport", "config"), ("
 
 #: Whoever is named here is all that may import the library.
 KEEPERS = {
-    "httpx": {"transport", "lane", "upstream", "sandbox"},
+    "httpx": {"transport", "lane", "upstream", "sandbox", "intelligence"},
     "httptools": {"transport"},
     "litestar": {"server"},
     "granian": {"server"},
@@ -63,6 +64,7 @@ KEEPERS = {
     "sqlite3": {"rollup", "database", "store", "sessions", "ledger", "activity"},
     "watchfiles": {"reload"},
     "grafana_foundation_sdk": {"dashboards"},
+    "chromadb": {"intelligence"},
     "jinja2": {"server"},
 }
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from gateway.cli import main
 from gateway.config.load import load
+from gateway.metrics import Metrics
 from tests.gatewayprocess import ROOT, Gateway
 
 README = (ROOT / "README.md").read_text()
@@ -100,3 +102,18 @@ def test_every_alert_has_its_paragraph_in_the_runbook() -> None:
     assert re.findall(r"^### (LLMRelay\w+)$", README, re.MULTILINE) == alerts
     for alert in alerts:
         assert f"README.md#{alert.lower()}" in rules
+
+
+def test_every_metric_is_documented() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    names = {f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in registry.collect()}
+    ours = {name.removeprefix("llm_relay_") for name in names if name.startswith("llm_relay_")}
+    _, _, section = README.partition("## Metrics and costs")
+    documented = {
+        word
+        for line in section.partition("\n## ")[0].splitlines()
+        if line.startswith("| `")
+        for word in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    assert documented == ours

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from gateway import __version__
-from gateway.cli import dashboards, explain, plan, schema, serve, test, usage, validate
+from gateway.cli import dashboards, explain, intelligence, plan, schema, serve, test, usage, validate
 from gateway.cli.options import OK
 
-COMMANDS = (serve, validate, plan, test, explain, usage, dashboards, schema)
+COMMANDS = (serve, validate, plan, test, explain, usage, intelligence, dashboards, schema)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

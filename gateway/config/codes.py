@@ -230,11 +230,6 @@ CODES: dict[str, Code] = {
         "complete, so it is accepted.",
         "Check the spelling against the provider's model list; declare the model to silence this.",
     ),
-    "W404": Code(
-        "assessments are not used yet",
-        "The intelligence block is accepted and checked, but this release routes without assessments.",
-        "Leave it for later, or remove it.",
-    ),
     "W405": Code(
         "a secret file that everybody may read",
         "The file's mode lets every user of the machine read the key.",
@@ -340,5 +335,11 @@ CODES: dict[str, Code] = {
         "a silence without effect",
         "The comment silences a lint that is not found on its line (or in its file, for one at the top).",
         "Remove the comment, or move it to the line above the place.",
+    ),
+    "W424": Code(
+        "assessments without their store",
+        "The router's assessments are in ChromaDB, which is an extra that is not installed here. Routing goes on without "
+        "assessments.",
+        "pip install 'llm-relay[intelligence]', or read them from files: 'source: file'.",
     ),
 }

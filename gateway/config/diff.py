@@ -26,6 +26,7 @@ from gateway.config.model import (
     Snapshot,
     Timers,
 )
+from gateway.config.providers import BUILTIN, Builtin
 from gateway.config.units import spell_duration, spell_size
 
 T = TypeVar("T")
@@ -190,6 +191,7 @@ def _router(router: Router) -> _Fields:
             {
                 "intelligence.search": router.intelligence.search,
                 "intelligence.summarizer": router.intelligence.summarizer.id,
+                "intelligence.source": "file" if router.intelligence.source == "file" else None,
             }
         )
     return fields
@@ -244,12 +246,12 @@ def _count(number: int | None) -> str | None:
 
 def _provider(provider: Provider, limits: Limits) -> _Fields:
     timers, usual = _timers(provider.timers), _timers(limits.timers)
+    facts = _facts(provider)
+    builtin = BUILTIN.get(provider.name)
     fields = _plain(
         {
-            "wire": provider.wire,
-            "base_url": provider.base_url,
-            "stream_usage": "yes" if provider.stream_usage else "no",
-            "structured": provider.structured,
+            # What a built-in provider is by itself nobody wrote, and nobody changes.
+            **(facts if builtin is None else dict(facts.items() - _facts(builtin).items())),
             **{name: spell_duration(timers[name]) for name in timers if timers[name] != usual[name]},
         }
     )
@@ -257,6 +259,15 @@ def _provider(provider: Provider, limits: Limits) -> _Fields:
         # Its address may hold a password.
         fields["proxy"] = _Value(provider.proxy, "")
     return fields | _key(provider.key)
+
+
+def _facts(provider: Provider | Builtin) -> dict[str, str]:
+    return {
+        "wire": provider.wire,
+        "base_url": provider.base_url,
+        "stream_usage": "yes" if provider.stream_usage else "no",
+        "structured": provider.structured,
+    }
 
 
 def _timers(timers: Timers) -> dict[str, float]:

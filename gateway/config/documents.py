@@ -28,7 +28,7 @@ from gateway.config.fields import (
     Usd,
     default,
 )
-from gateway.config.model import Capability, SearchProvider, Strategy, WireName
+from gateway.config.model import AssessmentSource, Capability, SearchProvider, Strategy, WireName
 from gateway.config.testing import RouterTest
 
 
@@ -64,10 +64,16 @@ class Session(_Document, frozen=True):
 
 
 class Intelligence(_Document, frozen=True):
-    """Web assessments of the candidates. Accepted and checked; this release routes without assessments."""
+    """Web assessments of the candidates, which designators read; `llm-relay intelligence refresh` makes them."""
 
     search: Annotated[SearchProvider, Meta(description="The search provider of the gateway document to ask.")]
     summarizer: Annotated[ModelId, Meta(description="The model that sums up what was found, as provider/model.")]
+    source: Annotated[
+        AssessmentSource,
+        Meta(
+            description="Where they are read: in ChromaDB, or in reviewed files, in intelligence/ beside the routers."
+        ),
+    ] = "chroma"
 
 
 class RouterDocument(_Document, frozen=True):
@@ -104,9 +110,7 @@ class RouterDocument(_Document, frozen=True):
     tags: Annotated[
         Tags, Meta(description="Marks for cost reports; they become metric labels.", examples=[["platform"]])
     ] = []
-    intelligence: (
-        Annotated[Intelligence, Meta(description="Web assessments; accepted, not yet used in routing.")] | UnsetType
-    ) = UNSET
+    intelligence: Annotated[Intelligence, Meta(description="Web assessments of the candidates.")] | UnsetType = UNSET
     tests: Annotated[
         list[RouterTest], Meta(description="Examples of requests and whom they should go to.", max_length=1000)
     ] = []
@@ -293,7 +297,7 @@ class JinaSearch(_Document, frozen=True):
 
 
 class Search(_Document, frozen=True):
-    """Where assessments are searched for. Accepted and checked; not used yet."""
+    """Where assessments are searched for."""
 
     provider: Annotated[SearchProvider, Meta(description="The search provider to use.")]
     searxng: Annotated[SearxngSearch, Meta(description="Settings of SearXNG.")] | UnsetType = UNSET
@@ -328,7 +332,5 @@ class GatewayDocument(_Document, frozen=True):
         Meta(description="Host names, beside the loopback ones, that requests may be addressed to.", max_length=100),
     ] = []
     limits: Annotated[Limits, Meta(description="Bounds and default deadlines.")] | UnsetType = UNSET
-    search: (
-        Annotated[Search, Meta(description="Where assessments are searched for; accepted, not yet used.")] | UnsetType
-    ) = UNSET
+    search: Annotated[Search, Meta(description="Where assessments are searched for.")] | UnsetType = UNSET
     allow_empty: Annotated[bool, Meta(description="Accept a folder without any router.")] = False

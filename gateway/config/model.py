@@ -15,6 +15,7 @@ Strategy = Literal["per_request", "session"]
 WireName = Literal["openai", "anthropic", "ollama"]
 Capability = Literal["vision", "tools", "json", "reasoning", "audio", "pdf"]
 SearchProvider = Literal["searxng", "perplexity", "jina"]
+AssessmentSource = Literal["chroma", "file"]
 #: Why a candidate answers: the values of ``X-LLM-Relay-Decision``.
 DecisionReason = Literal[
     "designated",
@@ -206,6 +207,8 @@ class Intelligence(_Frozen, frozen=True):
 
     search: SearchProvider
     summarizer: Model
+    #: Where designators' assessments come from: ChromaDB, or the reviewed files beside the routers.
+    source: AssessmentSource = "chroma"
 
 
 class Router(_Frozen, frozen=True):

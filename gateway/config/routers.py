@@ -127,7 +127,5 @@ def _intelligence(
     entry = document.intelligence
     if entry is UNSET:
         return None
-    here = place / "intelligence"
-    report.add(here, "W404", "this release routes without assessments", "it will be used later", at_key=True)
-    model = models.resolve(entry.summarizer, here / "summarizer", router=document.name)
-    return None if model is None else Intelligence(search=entry.search, summarizer=model)
+    model = models.resolve(entry.summarizer, place / "intelligence" / "summarizer", router=document.name)
+    return None if model is None else Intelligence(search=entry.search, summarizer=model, source=entry.source)

@@ -29,7 +29,7 @@ _REASON = re.compile(r"\w{2}")
 #: Lints about silences.
 _UNCLEAR, _IDLE = "W422", "W423"
 #: Whether these are found depends on where the check runs, so that a silence of one may have nothing to do here.
-_OF_THE_PLACE = frozenset({"W402", "W405", "W406"})
+_OF_THE_PLACE = frozenset({"W402", "W405", "W406", "W424"})
 
 
 class Silence(msgspec.Struct, frozen=True):

@@ -22,10 +22,11 @@ MOST_RIVALS, MOST_SOURCES, EXCERPT = 6, 8, 1_500
 #: Endings of names that tell how a model is served, or which build it is: nobody writes of them.
 _SERVED = re.compile(r"(?:-(?:versatile|latest|instruct|it|chat|preview|exp|\d{8}|\d{4}-\d{2}-\d{2}|\d{4}|\d{3}))+$")
 #: Words behind a name that make it another, longer one, whatever stands between.
-_COUSINS = frozenset(
-    "mini nano micro tiny small medium large lite light flash pro plus max ultra turbo air thinking instant coder codex "
-    "audio realtime transcribe tts haiku sonnet opus scout maverick distill".split()
-)
+_COUSIN_WORDS = """
+air audio codex coder distill flash haiku instant large lite light maverick max medium micro mini nano opus plus pro
+realtime scout small sonnet thinking tiny transcribe tts turbo ultra
+"""
+_COUSINS = frozenset(_COUSIN_WORDS.split())
 _TOKEN = re.compile(r"[a-z0-9]+")
 _SIZE = re.compile(r"\d+(?:x\d+)?b")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s+[|•·]\s+")
@@ -91,7 +92,7 @@ def choose(candidate: Candidate, results: Sequence[Sequence[Found]]) -> list[Fou
             scores[key] = scores.get(key, 0.0) + 1 / (rank + 2)
             if len(page.text) > len(pages[key].text if key in pages else ""):
                 pages[key] = page
-    chosen = []
+    chosen: list[Found] = []
     for key in sorted(pages, key=lambda key: (-scores[key], key)):
         text = excerpt(name, pages[key])
         if text and len(chosen) < MOST_SOURCES:
@@ -127,7 +128,7 @@ def _plain(model: str) -> str:
 def _longer(between: str, token: str) -> bool:
     """Whether ``token``, behind a name and ``between``, makes a longer name of it."""
     if token in _COUSINS or _SIZE.fullmatch(token):
-        return not set(between) - set(" -_.:/")
+        return between in (" ", "-", "_", ".", ":", "/")
     if token.isdigit():
         # "4.5" and "4-5" continue a version; a date is a build of the same model.
         return between in (".", "-", "_", ":") and len(token) < 3
@@ -140,5 +141,3 @@ def _same(url: str) -> str:
     query = urlencode([(key, value) for key, value in parse_qsl(parts.query) if not _TRACKING.match(key)])
     host = (parts.hostname or "").removeprefix("www.").removeprefix("m.")
     return f"{host}{parts.path.rstrip('/')}?{query}"
-
-

@@ -29,6 +29,7 @@ from gateway.plan.report import (
     names,
     of_moves,
     of_sessions,
+    of_way,
     remarks,
     replayed,
 )
@@ -144,8 +145,8 @@ def _past(report: Report, past: Sequence[Past]) -> Iterator[str]:
     rows = []
     for router in past:
         for way in router.ways:
-            cost = "goes elsewhere from now on" if way.gone else delta(way.cost_before, way.cost_after)
-            rows.append((code(router.router), code(way.candidate), f"{way.requests:,}", f"{way.share:.1%}", cost))
+            share = f"{way.share:.1%}"
+            rows.append((code(router.router), code(way.candidate), f"{way.requests:,}", share, of_way(way)))
         for asking in router.asking:
             cost = delta(asking.cost_before, asking.cost_after)
             rows.append(

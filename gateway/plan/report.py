@@ -10,7 +10,7 @@ from gateway.config.diff import Change, Item, Plan, Sessions
 from gateway.plan.answers import Asked
 from gateway.plan.moves import Moves
 from gateway.plan.prompts import Prompt, PromptChange
-from gateway.plan.traffic import Past
+from gateway.plan.traffic import Past, Way
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,8 +147,18 @@ def delta(before: float | None, after: float | None) -> str:
     if before is None or after is None:
         return f"{'unknown' if before is None else usd(before)} → {'unknown' if after is None else usd(after)}"
     change = after - before
+    if not change:
+        return f"{usd(before)}, as before"
     text = f"{usd(before)} → {usd(after)} ({'+' if change >= 0 else '-'}{usd(abs(change))}"
     return f"{text}, {change / before:+.1%})" if before else f"{text})"
+
+
+def of_way(way: Way) -> str:
+    """What becomes of past requests that went one way."""
+    if not way.gone:
+        return delta(way.cost_before, way.cost_after)
+    so_far = "" if way.cost_before is None else f"{usd(way.cost_before)} so far, "
+    return f"{so_far}goes elsewhere from now on"
 
 
 def usd(amount: float) -> str:

@@ -21,6 +21,7 @@ from gateway.plan.report import (
     names,
     of_moves,
     of_sessions,
+    of_way,
     remarks,
     replayed,
 )
@@ -110,7 +111,7 @@ def _past(report: Report, past: Iterable[Past]) -> Iterator[str]:
         for way in router.ways:
             decisions = ", ".join(f"{count:,} {decision}" for decision, count in sorted(way.decisions.items()))
             yield f"    {way.share:6.1%}  {way.candidate}  {counted(way.requests, 'request')} ({decisions})"
-            yield f"            {'goes elsewhere from now on' if way.gone else delta(way.cost_before, way.cost_after)}"
+            yield f"            {of_way(way)}"
         for asking in router.asking:
             cost = delta(asking.cost_before, asking.cost_after)
             yield f"    designator {asking.designator}  {counted(asking.requests, 'decision')}  {cost}"

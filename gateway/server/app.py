@@ -10,7 +10,7 @@ from litestar.background_tasks import BackgroundTask
 from litestar.exceptions import HTTPException
 
 from gateway.errors import BadRequest, InternalError, NotFound, RelayError
-from gateway.server import chats, embeddings, explain, listings, operations
+from gateway.server import chats, embeddings, explain, listings, operations, ui
 from gateway.server.edge import by_path, new_request_id, refusal
 from gateway.server.exchange import drop_body
 from gateway.server.listener import drop_silent_clients
@@ -28,6 +28,7 @@ def build(services: Services) -> Litestar:
             *listings.routes(services),
             *operations.routes(services),
             *explain.routes(services),
+            *ui.routes(services),
         ],
         on_startup=[services.start, lambda: drop_silent_clients(services.settings.port)],
         on_shutdown=[services.stop],

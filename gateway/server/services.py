@@ -6,11 +6,14 @@ import asyncio
 import logging
 import math
 import os
+import time
 from functools import partial
 
 from prometheus_client import CollectorRegistry
 
 from gateway.generation import Generation
+from gateway.intelligence.assessment import Assessments
+from gateway.intelligence.feed import Feed
 from gateway.ledger import Ledger
 from gateway.logs import RequestLog
 from gateway.metrics import Metrics
@@ -35,12 +38,21 @@ class Services:
         self.settings = settings
         self.attendant = Attendant()
         self.metrics = Metrics(CollectorRegistry())
+        self.feed = Feed(
+            settings.config,
+            settings.data,
+            os.environ,
+            current=lambda: self.holder.current,
+            changed=lambda: self.reloader.reassess(),
+            known=self._assessed,
+        )
         self.reloader = Reloader(
             settings.config,
             os.environ,
             applied=self._apply,
             refused=self.metrics.refused,
             check=partial(objections, settings),
+            assessments=self.feed.texts,
             polling=settings.polling,
             kept=settings.runtime / "last-good" if settings.runtime is not None else None,
         )
@@ -66,15 +78,21 @@ class Services:
             self.metrics.refused()
         self._providers = self.holder.current.snapshot.providers
         self._watching: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open the state and begin to watch the configuration."""
         self._watching = asyncio.create_task(self.reloader.run())
+        self._reading = asyncio.create_task(self.feed.run())
 
     async def stop(self) -> None:
         """Leave nothing behind: what was accounted is on disk, connections are closed."""
         await self.attendant.over()
         self.reloader.stop()
+        if self._reading is not None:
+            # A child that reads the store ends with it.
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
         if self._watching is not None:
             await self._watching
         await self.upstream.aclose()
@@ -83,8 +101,12 @@ class Services:
 
     def _apply(self, generation: Generation) -> None:
         snapshot = generation.snapshot
+        self.feed.wake()
         self.metrics.applied(snapshot, now=self.holder.applied_at)
         self.sessions.resize(snapshot.limits.sessions)
         self.ledger.keep = snapshot.limits.ledger
         serving, self._providers = self._providers, snapshot.providers
         self.upstream.forget(provider for name, provider in serving.items() if snapshot.providers.get(name) != provider)
+
+    def _assessed(self, assessments: Assessments) -> None:
+        self.metrics.assessed({key: each.generated for key, each in assessments.items()}, now=time.time())

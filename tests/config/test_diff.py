@@ -219,11 +219,19 @@ def test_providers(tmp_path: Path) -> None:
     )
 
 
+def test_what_a_built_in_provider_is_by_itself_is_not_told(tmp_path: Path) -> None:
+    entry = ("acme: {", "openai: {base_url: http://127.0.0.1:9/v1}, acme: {")
+    (item,) = planned(tmp_path, FILES, edited(entry)).providers
+    assert item == Item("openai", "changed", (Change("base_url", "added", after="http://127.0.0.1:9/v1"),))
+    (item,) = planned(tmp_path / "x", FILES, edited(("anthropic/claude-sonnet-4-5", "groq/llama-3.3-70b-versatile"))).providers
+    assert item == Item("groq", "added", (Change("key", "added"),))
+
+
 def test_clients_operators_and_limits(tmp_path: Path) -> None:
     after = edited(
         ("{name: team, key: env:A, routers: [smart], tags: [x]}", "{name: team, key: env:A}"),
         ("[{name: op, key: env:B}]", "[{name: boss, key: env:B}]"),
-        ("limits: {idle: 30s}", "limits: {idle: 45s, body: 64KiB, sessions: 5}"),
+        ("limits: {idle: 30s}", "limits: {idle: 45s, body: 64KiB, sessions: 5, ledger: 36h}"),
         ("[a.example, b.example]", "[a.example]"),
     )
     plan = planned(tmp_path, FILES, after)
@@ -238,6 +246,7 @@ def test_clients_operators_and_limits(tmp_path: Path) -> None:
         Change("limits.idle", "changed", "30s", "45s"),
         Change("limits.body", "changed", "32MiB", "64KiB"),
         Change("limits.sessions", "changed", "100,000", "5"),
+        Change("limits.ledger", "changed", "90d", "36h"),
         Change("allowed_hosts", "changed", "a.example, b.example", "a.example"),
     )
     assert plan.providers == (), "deadlines that a provider takes from the limits are told once"

@@ -69,7 +69,7 @@ def show(folder: Path, text: str) -> Loaded:
 
 
 #: Codes whose examples tell of the world around the files, or only hint at a long text: tested by themselves below.
-APART = {"E320", "W405", "W406", "W416"}
+APART = {"E320", "W405", "W406", "W416", "W424"}
 SHOWN = sorted(CODES.keys() - APART)
 
 
@@ -121,6 +121,17 @@ def test_a_secret_file_that_everybody_may_read(tmp_path: Path, mode: int, expect
     key.chmod(mode)
     text = f"kind: gateway\nclients: [{{name: a, key: 'file:{key}'}}]\n"
     assert codes(advised(write(tmp_path / "d", {"g.yaml": text, "a.yaml": router()})).problems) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "installed", "expected"),
+    [("chroma", False, {"W424"}), ("chroma", True, set()), ("file", False, set())],
+)
+def test_assessments_without_their_store(tmp_path: Path, source: str, installed: bool, expected: set[str]) -> None:
+    text = router(f"intelligence: {{search: jina, summarizer: sandbox/b, source: {source}}}\n")
+    loaded = lint(load(write(tmp_path, {"a.yaml": text}), KEYS), has_chroma=lambda: installed)
+    assert codes(loaded.problems) & {"W424"} == expected
+    assert all("llm-relay[intelligence]" in problem.remedy for problem in loaded.problems if problem.code == "W424")
 
 
 @pytest.mark.parametrize(("require_keys", "expected"), [(True, {"E310"}), (False, {"W406"})])

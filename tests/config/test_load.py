@@ -71,7 +71,7 @@ clients:
 operators:
   - {name: ops, key: env:OPS_KEY}
 allowed_hosts: [Relay.Example.com]
-limits: {connect: 2s, total: 20m, body: 1MiB, concurrency: 7, sessions: 9}
+limits: {connect: 2s, total: 20m, body: 1MiB, concurrency: 7, sessions: 9, ledger: 30d}
 search: {provider: searxng, searxng: {url: "http://searxng:8080/"}, perplexity: {api_key: "env:VLLM_API_KEY"}}
 """,
 }
@@ -100,7 +100,8 @@ def test_the_whole_format(tmp_path: Path) -> None:
     assert conversation.messages[1].content == ({"type": "text", "text": "Hi"},)
     assert conversation.expect == ("my-vllm/qwen3", "openai/gpt-4o")
     assert (conversation.reject, conversation.reason) == (("anthropic/claude-sonnet-4-5",), "Greetings are cheap")
-    assert snapshot.limits == Limits(timers=Timers(connect=2.0, total=1200.0), body=1 << 20, concurrency=7, sessions=9)
+    timers = Timers(connect=2.0, total=1200.0)
+    assert snapshot.limits == Limits(timers=timers, body=1 << 20, concurrency=7, sessions=9, ledger=30 * 86_400.0)
     vllm = snapshot.providers["my-vllm"]
     assert (vllm.wire, vllm.base_url, vllm.structured, vllm.stream_usage) == (
         "openai",
@@ -156,11 +157,12 @@ def test_intelligence_and_search(tmp_path: Path) -> None:
         "g.yaml": "kind: gateway\nsearch: {provider: jina, jina: {search_url: https://s.jina.ai}}\n",
     }
     loaded = load_texts(tmp_path, texts, {"JINA_API_KEY": "j"})
-    assert found(loaded, tmp_path) == ["r.yaml:4:1 W404 intelligence"]
+    assert found(loaded, tmp_path) == []
     snapshot = snapshot_of(loaded)
     intelligence = snapshot.routers["smart"].intelligence
     assert intelligence is not None
     assert (intelligence.search, intelligence.summarizer.id) == ("jina", "sandbox/writer")
+    assert intelligence.source == "chroma"
     assert snapshot.search is not None
     assert snapshot.search.jina_key is not None
     assert snapshot.search == Search(

@@ -135,9 +135,6 @@ def test_what_a_broken_gateway_document_may_declare_is_not_called_undeclared(tmp
             id="misspelt model",
         ),
         pytest.param(
-            router(intelligence="{search: jina, summarizer: sandbox/a}"), "4:1 W404 intelligence", id="intelligence"
-        ),
-        pytest.param(
             router(candidates="[{model: sandbox/a}, {model: sandbox/b, purpose: x}]"),
             "3:14 W407 candidates[0]",
             id="no purpose",

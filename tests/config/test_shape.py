@@ -147,6 +147,8 @@ def test_a_router_with_a_mistake(tmp_path: Path, text: str, expected: str, words
         ("limits: {body: 32MB}\n", "2:16 E203 limits.body", "32MiB"),
         ("limits: {body: 0MiB}\n", "2:16 E203 limits.body", "above zero"),
         ("limits: {total: 25h}\n", "2:17 E203 limits.total", "too long; at most 24h"),
+        ("limits: {ledger: 4000d}\n", "2:18 E203 limits.ledger", "too long; at most 3650d"),
+        ("limits: {ledger: 1y}\n", "2:18 E203 limits.ledger", "1h or 90d"),
         ("limits: {concurrency: 99999999999}\n", "2:23 E203 limits.concurrency", "is too large"),
         ("allowed_hosts: ['https://x']\n", "2:17 E203 allowed_hosts[0]", "host name"),
         ("schema_version: 2\n", "2:17 E208 schema_version", "use 1"),

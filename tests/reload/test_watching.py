@@ -11,6 +11,7 @@ import pytest
 
 from gateway.reload import REST_SECONDS
 from tests.reload.watched import Watch, document, replace, shown
+from tests.unprivileged import unprivileged
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
@@ -156,21 +157,24 @@ def _forbidden(path: Path) -> None:
         _fifo,
         _folder,
         _nowhere,
-        pytest.param(_forbidden, marks=pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")),
+        _forbidden,
     ],
 )
-async def test_what_cannot_be_read_refuses_the_whole(watch: Watch, folder: Path, make: Callable[[Path], None]) -> None:
+async def test_what_cannot_be_read_refuses_the_whole(
+    watch: Watch, folder: Path, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     watched = watch(folder)
     strange = folder / "strange.yaml"
-    make(strange)
-    replace(folder / "smart.yaml", document("second"))
-    await watched.refused("E402")
-    assert shown(watched.holder.current) == "first"
-    if strange.is_dir():
-        strange.rmdir()
-    else:
-        strange.unlink()
-    await watched.shows("second")
+    with unprivileged(tmp_path):
+        make(strange)
+        replace(folder / "smart.yaml", document("second"))
+        await watched.refused("E402")
+        assert shown(watched.holder.current) == "first"
+        if strange.is_dir():
+            strange.rmdir()
+        else:
+            strange.unlink()
+        await watched.shows("second")
 
 
 async def test_a_link_out_of_the_folder_is_refused(watch: Watch, folder: Path, tmp_path: Path) -> None:

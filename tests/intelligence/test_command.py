@@ -1,0 +1,221 @@
+"""The whole way: a refresh from the command line, ChromaDB, and the next request's designator."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.intelligence.store import ChromaStore, Place
+from tests.gatewayprocess import ROOT, Gateway
+from tests.intelligence.kit import ENVIRON, FULL, SMALL, Web, assessment, documents, needs_chroma, write
+from tests.intelligence.test_store import chroma
+
+CHAT = {"model": "smart", "messages": [{"role": "user", "content": "What is in this picture?"}]}
+#: Looks at the store follow each other at once.
+QUICK = {**ENVIRON, "LLM_RELAY_INTELLIGENCE_POLL": "0.1"}
+
+
+class Command:
+    """``llm-relay intelligence`` over a folder with a configuration and its data."""
+
+    def __init__(self, folder: Path, environ: dict[str, str] | None = None) -> None:
+        self.config = folder / "routers.d"
+        self.data = folder / "data"
+        self._environ = {"PATH": os.environ["PATH"], "HOME": str(folder), **ENVIRON, **(environ or {})}
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        words = ("-m", "gateway", "intelligence", arguments[0], str(self.config), *arguments[1:])
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *(*words, "--data", str(self.data)),
+            cwd=ROOT,
+            env=self._environ,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+    async def __call__(self, *arguments: str) -> tuple[int | None, str]:
+        process = await self.start(*arguments)
+        out, _ = await process.communicate()
+        return process.returncode, out.decode()
+
+
+@needs_chroma
+async def test_from_the_web_to_the_designator(tmp_path: Path) -> None:
+    web = Web()
+    async with web.server() as server:
+        command = Command(tmp_path)
+        async with Gateway(tmp_path, documents(server.url), environ=QUICK) as gateway:
+            before = await gateway.client.post("/v1/chat/completions", json=CHAT)
+            assert "; assessment: " not in web.designations[-1]
+            status, out = await command("refresh")
+            assert (status, "2 written" in out) == (0, True), out
+            assert f"[1/2] smart {FULL}: written" in out or f"[2/2] smart {FULL}: written" in out
+            assert "the summaries cost $0.0024" in out
+            await gateway.logged(lambda line: "with other assessments" in str(line))
+            after = await gateway.client.post("/v1/chat/completions", json=CHAT)
+            assert "GPT-4o is strong at vision tasks." in web.designations[-1]
+            revisions = [answer.headers["x-llm-relay-revision"] for answer in (before, after)]
+            assert "+" not in revisions[0]
+            assert "+" in revisions[1]
+            assert await gateway.metric("llm_relay_intelligence_age_seconds", router="smart", candidate=SMALL) >= 0
+            for worker in gateway.workers():
+                assert "chromadb" not in Path(f"/proc/{worker}/maps").read_text()
+        status, out = await command("show")
+        assert "GPT-4o is strong at vision tasks." in out
+        assert "https://a.example/gpt-4o" in out
+
+
+@needs_chroma
+async def test_requests_ask_nothing_of_the_store(tmp_path: Path) -> None:
+    ChromaStore(Place(tmp_path / "data" / "chroma")).put(assessment())
+    web = Web()
+    async with web.server() as server, Gateway(tmp_path, documents(server.url), environ=ENVIRON) as gateway:
+        await gateway.logged(lambda line: "with other assessments" in str(line))
+        files = sorted((tmp_path / "data" / "chroma").rglob("*"))
+        seen = [(file, file.stat().st_atime_ns, file.stat().st_mtime_ns) for file in files]
+        for _ in range(50):
+            answers = await asyncio.gather(*(gateway.client.post("/v1/chat/completions", json=CHAT) for _ in range(20)))
+            assert {answer.status_code for answer in answers} == {200}
+        assert len(web.designations) == 1000
+        assert all("Strong at vision." in prompt for prompt in web.designations)
+        assert [(file, file.stat().st_atime_ns, file.stat().st_mtime_ns) for file in files] == seen
+        (worker,) = gateway.workers()
+        assert Path(f"/proc/{worker}/task/{worker}/children").read_text() == ""
+        assert "chroma" not in Path(f"/proc/{worker}/maps").read_text()
+
+
+@needs_chroma
+async def test_a_server_that_is_down_and_comes_back(tmp_path: Path) -> None:
+    web = Web()
+    async with web.server() as server, chroma(tmp_path / "server") as url:
+        environ = {"CHROMA_URL": url}
+        command = Command(tmp_path, environ)
+        write(tmp_path / "routers.d", documents(server.url))
+        assert (await command("refresh"))[0] == 0
+        assert "GPT-4o mini is cheap" in (await command("show"))[1]
+        assert not (tmp_path / "data").exists()
+        async with Gateway(tmp_path, {}, environ={**QUICK, **environ}) as gateway:
+            await gateway.logged(lambda line: "with other assessments" in str(line))
+            await gateway.client.post("/v1/chat/completions", json=CHAT)
+            assert "GPT-4o is strong" in web.designations[-1]
+    async with (
+        web.server() as server,
+        Gateway(tmp_path, documents(server.url), environ={**QUICK, **environ}) as gateway,
+    ):
+        await gateway.logged(lambda line: "cannot be read now, routing goes on" in str(line))
+        assert (await gateway.client.post("/v1/chat/completions", json=CHAT)).status_code == 200
+        assert "; assessment: " not in web.designations[-1]
+
+
+@needs_chroma
+async def test_export_review_apply_is_the_same_to_the_byte(tmp_path: Path) -> None:
+    command = Command(tmp_path)
+    write(command.config, documents("http://127.0.0.1:1"))
+    store = ChromaStore(Place(tmp_path / "data" / "chroma"))
+    for each in (assessment(), assessment(SMALL, "Cheap.")):
+        store.put(each)
+    assert (await command("export"))[0] == 0
+    file = command.config / "intelligence" / "smart.yaml"
+    exported = file.read_bytes()
+    assert (await command("apply"))[1] == "smart: 0 stored, 0 removed, 2 unchanged\n"
+    command.data.rename(tmp_path / "elsewhere")
+    assert (await command("apply"))[1] == "smart: 2 stored, 0 removed, 0 unchanged\n"
+    file.unlink()
+    assert (await command("export"))[0] == 0
+    assert file.read_bytes() == exported
+    file.write_text(file.read_text().replace("Cheap.", "Reviewed."))
+    assert (await command("apply"))[1] == "smart: 1 stored, 0 removed, 1 unchanged\n"
+    assert "Reviewed. [1]" in (await command("show"))[1]
+
+
+@needs_chroma
+async def test_prune_forgets_what_nobody_can_use(tmp_path: Path) -> None:
+    command = Command(tmp_path)
+    write(command.config, documents("http://127.0.0.1:1"))
+    store = ChromaStore(Place(tmp_path / "data" / "chroma"))
+    for each in (assessment(days=36500), assessment(SMALL, made=1e9), assessment(router="gone", days=36500)):
+        store.put(each)
+    said = f"gone  {FULL}  no router has it\nsmart  {SMALL}  it has expired\n"
+    assert await command("prune", "--dry-run") == (0, f"{said}2 would be removed\n")
+    assert await command("prune") == (0, f"{said}2 removed\n")
+    assert await command("prune") == (0, "0 removed\n")
+
+
+@needs_chroma
+async def test_a_refresh_that_is_killed_leaves_whole_assessments(tmp_path: Path) -> None:
+    """At twenty points of its run; afterwards a reader finds the old or the new, and the next run completes."""
+    text = iter(range(10_000))
+
+    def summarise(asked: dict[str, object]) -> str:
+        number = next(text)
+        part = f'{{"text": "run {number}", "sources": [0]}}'
+        return f'{{"assessment": {part}, "strengths": [{part}], "best_for": [{part}], "confidence": "low"}}'
+
+    web = Web(summarise=summarise)
+    async with web.server() as server:
+        command = Command(tmp_path)
+        write(command.config, documents(server.url))
+        assert (await command("refresh"))[0] == 0
+        where = Place(command.data / "chroma")
+        dice = random.Random(20)
+        for point in range(20):
+            process = await command.start("refresh", "--force")
+            asked = len(web.summaries)
+            if point % 2:
+                await server.until(lambda asked=asked: len(web.summaries) > asked)  # type: ignore[misc]
+                await asyncio.sleep(dice.uniform(0, 0.15))
+            else:
+                await asyncio.sleep(dice.uniform(0.2, 1.2))
+            if process.returncode is None:
+                process.send_signal(signal.SIGKILL)
+            await process.communicate()
+        status, out = await command("refresh", "--force")
+        assert status == 0, out
+        found = ChromaStore(where).get("smart", [FULL, SMALL])
+        assert len(found) == 2
+        for each in found.values():
+            assert {each.assessment.text, each.strengths[0].text, each.best_for[0].text} == {each.assessment.text}
+
+
+async def test_a_candidate_that_fails_is_the_exit_status(tmp_path: Path) -> None:
+    command = Command(tmp_path)
+    write(command.config, documents("http://127.0.0.1:1"))
+    status, out = await command("refresh")
+    assert status == 1
+    assert "it cannot be reached" in out or "pip install 'llm-relay[intelligence]'" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("show", "--router", "smrt"), 2, "did you mean"),
+        (("refresh", "--max-age", "x"), 2, "is no age"),
+        (("refresh", "--router", "smart", "--dry-run"), 0, "2 would ask"),
+    ],
+)
+async def test_usage(tmp_path: Path, arguments: tuple[str, ...], status: int, words: str) -> None:
+    command = Command(tmp_path)
+    write(command.config, documents("http://127.0.0.1:1", source="file"))
+    found, out = await command(*arguments)
+    if "pip install" not in out:
+        assert (found, words in out) == (status, True), out
+
+
+async def test_a_file_reaches_the_designator_without_the_extra(tmp_path: Path) -> None:
+    from gateway.intelligence import lockfile
+
+    web = Web()
+    async with web.server() as server:
+        config = write(tmp_path / "routers.d", documents(server.url, source="file"))
+        lockfile.write(config, "smart", [assessment(days=36500)])
+        async with Gateway(tmp_path, {}, environ=ENVIRON) as gateway:
+            await gateway.logged(lambda line: "with other assessments" in str(line))
+            await gateway.client.post("/v1/chat/completions", json=CHAT)
+            assert 'assessment: "Strong at vision. Best for: charts."' in web.designations[-1]
