@@ -1,7 +1,7 @@
 """The ledger: one row per request, never a prompt, and the sums over it that ``llm-relay usage`` shows.
 
-The gateway writes through :class:`Ledger`; :func:`rows`, :func:`summary` and :func:`traffic` read the file from any
-other process (or thread) over a connection of their own that cannot write.
+The gateway writes through :class:`Ledger`; :func:`rows`, :func:`summary`, :func:`account` and :func:`traffic` read the
+file from any other process (or thread) over a connection of their own that cannot write.
 """
 
 from __future__ import annotations

@@ -189,6 +189,7 @@ class Reloader:
                     await self._look(content=polls % CONTENT_POLLS == 0)
                 except Exception:
                     log.exception("looking at the configuration failed; the running generation goes on")
+                    self._failed()
         finally:
             if hints is not None:
                 hints.cancel()
@@ -275,6 +276,14 @@ class Reloader:
         if not found:
             return loaded
         return msgspec.structs.replace(loaded, snapshot=None, problems=(*loaded.problems, *found))
+
+    def _failed(self) -> None:
+        """What is on disk is not served, and nobody can say why: a defect, which must not look like success."""
+        # Nothing was seen: the next look begins anew.
+        self._fingerprint, self._seen = "", ("", None)
+        if self.holder.desired.ok:
+            self.holder.desired = msgspec.structs.replace(self.holder.desired, ok=False)
+            self._refused()
 
     def _saw(self, tree: files.Tree) -> None:
         self._fingerprint, self._seen = tree.fingerprint, (tree.revision, tree.commit)

@@ -338,8 +338,8 @@ CODES: dict[str, Code] = {
     ),
     "W424": Code(
         "assessments without their store",
-        "The router's assessments are in ChromaDB, which is an extra that is not installed here. Routing goes on without "
-        "assessments.",
+        "The router's assessments are in ChromaDB, which is an extra that is not installed here. Routing goes on "
+        "without assessments.",
         "pip install 'llm-relay[intelligence]', or read them from files: 'source: file'.",
     ),
 }

@@ -246,12 +246,12 @@ def _count(number: int | None) -> str | None:
 
 def _provider(provider: Provider, limits: Limits) -> _Fields:
     timers, usual = _timers(provider.timers), _timers(limits.timers)
-    facts = _facts(provider)
     builtin = BUILTIN.get(provider.name)
+    # What a built-in provider is by itself nobody wrote, and nobody changes.
+    known = {} if builtin is None else _facts(builtin)
     fields = _plain(
         {
-            # What a built-in provider is by itself nobody wrote, and nobody changes.
-            **(facts if builtin is None else dict(facts.items() - _facts(builtin).items())),
+            **{name: fact for name, fact in _facts(provider).items() if fact != known.get(name)},
             **{name: spell_duration(timers[name]) for name in timers if timers[name] != usual[name]},
         }
     )

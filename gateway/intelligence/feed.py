@@ -1,8 +1,9 @@
 """Assessments on their way into a running gateway, off the request path.
 
 The feed looks at lockfiles and at the store every half minute and after every reload, and hands on what changed.
-Chroma is never imported here: a child process, ``llm-relay intelligence show``, reads it and goes, and for a store on
-this machine only when its files have changed. Whatever fails, what was known goes on being used until it expires.
+Chroma is never imported here: a child process, ``llm-relay intelligence show``, reads it and goes. Of a store on this
+machine writers leave a mark; any store is read again every five minutes. Whatever fails, what was known goes on being
+used until it expires.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from gateway.config.model import Snapshot
 from gateway.generation import Generation
 from gateway.intelligence import lockfile
 from gateway.intelligence.assessment import Assessment, Assessments, by_key
-from gateway.intelligence.store import INSTALL, Place, installed, place
+from gateway.intelligence.store import INSTALL, installed, place
 
 log = logging.getLogger("llm_relay.intelligence")
 
-#: Seconds between two looks; a server's store, which shows nothing from outside, is asked every tenth time.
-POLL, SERVER_POLLS = 30.0, 10
+#: Seconds between two looks, and looks after which a store is read although it shows no change.
+POLL, PATIENCE = 30.0, 10
 #: Seconds that the child may take.
 _CHILD_SECONDS = 60.0
 
@@ -148,7 +149,8 @@ class Feed:
         if not routers:
             self._stored, self._asked = {}, None
             return
-        asked = routers, str(number // SERVER_POLLS) if self._place.url else _looks(self._place)
+        mark = self._place.mark
+        asked = routers, f"{number // PATIENCE} {'' if mark is None else _state(mark)}"
         if asked == self._asked:
             return
         try:
@@ -178,13 +180,6 @@ def _state(path: Path) -> str:
     except OSError as error:
         return f"{error.errno}"
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
-
-
-def _looks(where: Place) -> str:
-    """What can be seen of a store's folder from outside."""
-    if where.folder is None:
-        return ""
-    return " ".join(_state(where.folder / f"chroma.sqlite3{end}") for end in ("", "-wal"))
 
 
 async def _in_a_child(folder: Path, data: Path | None, routers: list[str]) -> Assessments:

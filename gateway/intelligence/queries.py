@@ -1,7 +1,7 @@
 """What to search for, and which of the results speak of the model that was meant.
 
 Models have longer cousins: a page on ``GPT-4o mini`` says nothing of ``gpt-4o``. So a result counts for a candidate
-only where it names the candidate exactly, and a sentence that names none but a cousin is left out.
+only where it names the candidate exactly, and a sentence that names none but a longer or shorter cousin is left out.
 """
 
 from __future__ import annotations
@@ -47,23 +47,22 @@ class Name:
             numbers = [token for token in tokens[1:] if token.isdigit()]
             self._forms = [["claude", *words, *numbers], ["claude", *numbers, *words]]
 
+    def elsewhere(self, text: str) -> bool:
+        """Whether ``text`` speaks of a cousin, and not of this model."""
+        exact, longer = self.mentions(text)
+        return not exact and (longer or self._names_shorter(text))
+
+    def _names_shorter(self, text: str) -> bool:
+        tokens = self._forms[0]
+        while len(tokens) > 2 and tokens[-1] in _COUSINS:
+            tokens = tokens[:-1]
+            if _mentions([tokens], text)[0]:
+                return True
+        return False
+
     def mentions(self, text: str) -> tuple[bool, bool]:
         """Whether ``text`` names this model, and whether it names a longer cousin of it."""
-        low = text.lower()
-        found = list(_TOKEN.finditer(low))
-        tokens = [match[0] for match in found]
-        exact = cousin = False
-        for form in self._forms:
-            for start in range(len(tokens) - len(form) + 1):
-                if tokens[start : start + len(form)] != form:
-                    continue
-                end = start + len(form)
-                between = low[found[end - 1].end() : found[end].start()] if end < len(tokens) else ""
-                if end < len(tokens) and _longer(between, tokens[end]):
-                    cousin = True
-                else:
-                    exact = True
-        return exact, cousin
+        return _mentions(self._forms, text)
 
 
 def queries(router: Router, candidate: Candidate, year: int) -> list[str]:
@@ -104,20 +103,27 @@ def excerpt(name: Name, page: Found) -> str:
     """What ``page`` says of the model; empty where it speaks of others only."""
     if not any(name.mentions(text)[0] for text in (page.title, page.text)):
         return ""
-    kept = [sentence for sentence in _SENTENCE.split(page.text) if not _elsewhere(name, sentence)]
+    kept = [sentence for sentence in _SENTENCE.split(page.text) if not name.elsewhere(sentence)]
     # What names the model comes before what merely stands around it.
     kept.sort(key=lambda sentence: not name.mentions(sentence)[0])
     return clean(" ".join(kept), EXCERPT)
 
 
-def strays(name: Name, text: str) -> bool:
-    """Whether a statement speaks of a longer cousin only."""
-    return _elsewhere(name, text)
-
-
-def _elsewhere(name: Name, text: str) -> bool:
-    exact, cousin = name.mentions(text)
-    return cousin and not exact
+def _mentions(forms: list[list[str]], text: str) -> tuple[bool, bool]:
+    low = text.lower()
+    found = list(_TOKEN.finditer(low))
+    tokens = [match[0] for match in found]
+    exact = longer = False
+    for form in forms:
+        for start in range(len(tokens) - len(form) + 1):
+            if tokens[start : start + len(form)] != form:
+                continue
+            end = start + len(form)
+            if end < len(tokens) and _longer(low[found[end - 1].end() : found[end].start()], tokens[end]):
+                longer = True
+            else:
+                exact = True
+    return exact, longer
 
 
 def _plain(model: str) -> str:

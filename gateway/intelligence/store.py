@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.util
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +45,11 @@ class Place(msgspec.Struct, frozen=True):
     tenant: str = "default_tenant"
     database: str = "default_database"
     prefix: str = _PREFIX
+
+    @property
+    def mark(self) -> Path | None:
+        """A file that every writer touches: opening a store, if only to read, changes Chroma's own files."""
+        return None if self.folder is None or self.url else self.folder.with_name(f"{self.folder.name}.changed")
 
     @property
     def shown(self) -> str:
@@ -109,6 +115,7 @@ class ChromaStore:
                 documents=[assessment.assessment.text],
                 metadatas=[_metadata(assessment)],
             )
+            self._mark()
 
         self._guard(work)
 
@@ -120,8 +127,13 @@ class ChromaStore:
             collection = self._existing()
             if ids and collection is not None:
                 collection.delete(ids=ids)
+                self._mark()
 
         self._guard(work)
+
+    def _mark(self) -> None:
+        if self._where.mark is not None:
+            self._where.mark.write_text(f"{time.time_ns()}\n")
 
     def _open(self) -> Any:
         import chromadb

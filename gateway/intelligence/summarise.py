@@ -30,7 +30,7 @@ from gateway.intelligence.assessment import (
     clean,
     timestamp,
 )
-from gateway.intelligence.queries import Name, strays
+from gateway.intelligence.queries import Name
 from gateway.intelligence.search import Found
 from gateway.upstream import Upstream
 from gateway.wire import WIRES
@@ -210,7 +210,7 @@ def _statements(value: object, name: Name, pages: int, limit: int) -> Iterable[S
             continue
         known = {index for index in sources if type(index) is int and 0 <= index < pages}
         text = clean(text, limit)
-        if text and known and not strays(name, text):
+        if text and known and not name.elsewhere(text):
             yield Statement(text, tuple(sorted(known)))
 
 

@@ -75,6 +75,10 @@ class _Server(Granian):  # type: ignore[misc, valid-type]
 
 
 def _run(settings: Settings) -> int:
+    from gateway import logs
+
+    # What the server has to say of its workers goes where everything goes, in the same form.
+    logs.configure(settings.log_format)
     server = _Server(
         "gateway.server.app:build",
         address=settings.host,
@@ -93,6 +97,7 @@ def _run(settings: Settings) -> int:
         respawn_failed_workers=True,
         respawn_interval=0.5,
         log_level=LogLevels.warning,
+        log_dictconfig={"loggers": {"_granian": {"propagate": True}}},
     )
     server.serve(target_loader=partial(_worker, settings, os.getpid()), wrap_loader=False)
     return 0

@@ -126,7 +126,8 @@ def documents(url: str, *, source: str = "chroma", names: tuple[str, ...] = ("sm
     )
     router = (
         "designator: {{model: own/chooser, timeout: 5s}}\n"
-        f"candidates:\n  - {{{{model: {FULL}, purpose: Hard tasks}}}}\n  - {{{{model: {SMALL}, purpose: Small ones}}}}\n"
+        f"candidates:\n  - {{{{model: {FULL}, purpose: Hard tasks}}}}\n"
+        f"  - {{{{model: {SMALL}, purpose: Small ones}}}}\n"
         f"intelligence: {{{{search: searxng, summarizer: own/writer, source: {source}}}}}\n"
     )
     return {"gateway.yaml": gateway, **{f"{name}.yaml": f"name: {name}\n" + router.format() for name in names}}

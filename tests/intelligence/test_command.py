@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
-import signal
 import sys
 from pathlib import Path
 
@@ -46,6 +46,18 @@ class Command:
         return process.returncode, out.decode()
 
 
+def chroma_in(gateway: Gateway) -> list[int]:
+    """The processes of a gateway that have ChromaDB's native library loaded."""
+    pids = [gateway.pid, *gateway.workers()]
+    return [pid for pid in pids if "chromadb" in Path(f"/proc/{pid}/maps").read_text()]
+
+
+def touched(folder: Path) -> list[tuple[Path, int, int]]:
+    """When each file of a folder was last read and written."""
+    files = [(file, file.stat()) for file in sorted(folder.rglob("*"))]
+    return [(file, status.st_atime_ns, status.st_mtime_ns) for file, status in files]
+
+
 @needs_chroma
 async def test_from_the_web_to_the_designator(tmp_path: Path) -> None:
     web = Web()
@@ -65,8 +77,7 @@ async def test_from_the_web_to_the_designator(tmp_path: Path) -> None:
             assert "+" not in revisions[0]
             assert "+" in revisions[1]
             assert await gateway.metric("llm_relay_intelligence_age_seconds", router="smart", candidate=SMALL) >= 0
-            for worker in gateway.workers():
-                assert "chromadb" not in Path(f"/proc/{worker}/maps").read_text()
+            assert not chroma_in(gateway)
         status, out = await command("show")
         assert "GPT-4o is strong at vision tasks." in out
         assert "https://a.example/gpt-4o" in out
@@ -74,21 +85,18 @@ async def test_from_the_web_to_the_designator(tmp_path: Path) -> None:
 
 @needs_chroma
 async def test_requests_ask_nothing_of_the_store(tmp_path: Path) -> None:
-    ChromaStore(Place(tmp_path / "data" / "chroma")).put(assessment())
+    ChromaStore(Place(tmp_path / "data" / "chroma")).put(assessment(days=36500))
     web = Web()
     async with web.server() as server, Gateway(tmp_path, documents(server.url), environ=ENVIRON) as gateway:
         await gateway.logged(lambda line: "with other assessments" in str(line))
-        files = sorted((tmp_path / "data" / "chroma").rglob("*"))
-        seen = [(file, file.stat().st_atime_ns, file.stat().st_mtime_ns) for file in files]
+        seen = touched(tmp_path / "data" / "chroma")
         for _ in range(50):
             answers = await asyncio.gather(*(gateway.client.post("/v1/chat/completions", json=CHAT) for _ in range(20)))
             assert {answer.status_code for answer in answers} == {200}
         assert len(web.designations) == 1000
         assert all("Strong at vision." in prompt for prompt in web.designations)
-        assert [(file, file.stat().st_atime_ns, file.stat().st_mtime_ns) for file in files] == seen
-        (worker,) = gateway.workers()
-        assert Path(f"/proc/{worker}/task/{worker}/children").read_text() == ""
-        assert "chroma" not in Path(f"/proc/{worker}/maps").read_text()
+        assert touched(tmp_path / "data" / "chroma") == seen
+        assert not chroma_in(gateway)
 
 
 @needs_chroma
@@ -150,38 +158,42 @@ async def test_prune_forgets_what_nobody_can_use(tmp_path: Path) -> None:
 
 @needs_chroma
 async def test_a_refresh_that_is_killed_leaves_whole_assessments(tmp_path: Path) -> None:
-    """At twenty points of its run; afterwards a reader finds the old or the new, and the next run completes."""
-    text = iter(range(10_000))
+    """At twenty points, in four folders at a time; a reader finds the old or the new, and the next run completes."""
+    numbers = itertools.count()
+    dice = random.Random(20)
 
     def summarise(asked: dict[str, object]) -> str:
-        number = next(text)
-        part = f'{{"text": "run {number}", "sources": [0]}}'
+        part = f'{{"text": "run {next(numbers)}", "sources": [0]}}'
         return f'{{"assessment": {part}, "strengths": [{part}], "best_for": [{part}], "confidence": "low"}}'
 
-    web = Web(summarise=summarise)
-    async with web.server() as server:
-        command = Command(tmp_path)
-        write(command.config, documents(server.url))
-        assert (await command("refresh"))[0] == 0
-        where = Place(command.data / "chroma")
-        dice = random.Random(20)
-        for point in range(20):
-            process = await command.start("refresh", "--force")
-            asked = len(web.summaries)
-            if point % 2:
-                await server.until(lambda asked=asked: len(web.summaries) > asked)  # type: ignore[misc]
-                await asyncio.sleep(dice.uniform(0, 0.15))
-            else:
-                await asyncio.sleep(dice.uniform(0.2, 1.2))
-            if process.returncode is None:
-                process.send_signal(signal.SIGKILL)
-            await process.communicate()
-        status, out = await command("refresh", "--force")
-        assert status == 0, out
-        found = ChromaStore(where).get("smart", [FULL, SMALL])
-        assert len(found) == 2
+    async def killed(folder: Path, points: int) -> None:
+        web = Web(summarise=summarise)
+        async with web.server() as server:
+            command = Command(folder)
+            write(command.config, documents(server.url))
+            for point in range(points):
+                process = await command.start("refresh", "--force")
+                searches, summaries = len(web.queries), len(web.summaries)
+                if point % 2:
+                    await server.until(lambda seen=searches: len(web.queries) > seen)  # type: ignore[misc]
+                else:
+                    await server.until(lambda seen=summaries: len(web.summaries) > seen)  # type: ignore[misc]
+                await asyncio.sleep(dice.uniform(0, 0.1))
+                if process.returncode is None:
+                    process.kill()
+                await process.communicate()
+                check(folder)
+            status, out = await command("refresh", "--force")
+            assert status == 0, out
+            assert check(folder) == 2
+
+    def check(folder: Path) -> int:
+        found = ChromaStore(Place(folder / "data" / "chroma")).get("smart", [FULL, SMALL])
         for each in found.values():
             assert {each.assessment.text, each.strengths[0].text, each.best_for[0].text} == {each.assessment.text}
+        return len(found)
+
+    await asyncio.gather(*(killed(tmp_path / str(number), 5) for number in range(4)))
 
 
 async def test_a_candidate_that_fails_is_the_exit_status(tmp_path: Path) -> None:

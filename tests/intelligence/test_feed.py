@@ -52,8 +52,8 @@ class Scene:
         return self.stored
 
     def touch(self) -> None:
-        """What a writer does to Chroma's files."""
-        file = self.data / "chroma" / "chroma.sqlite3"
+        """What a writer does."""
+        file = self.data / "chroma.changed"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{time.time_ns()}")
 
@@ -100,7 +100,8 @@ async def test_a_file_with_a_mistake_leaves_what_was_known(files: Scene, caplog:
     await files.feed.look()
     await files.feed.look()
     assert "Strong at vision." in files.system
-    assert [record.message for record in caplog.records if "smart.yaml:1" in record.message]
+    (said,) = [record.message for record in caplog.records if "smart.yaml:2:1" in record.message]
+    assert "not YAML" in said, "once, not at every look"
 
 
 async def test_what_has_expired_is_dropped_and_its_age_still_told(files: Scene) -> None:
@@ -141,17 +142,9 @@ async def test_a_store_that_is_down_and_comes_back(store: Scene, caplog: pytest.
     assert "Strong at vision." in store.system, "what was known goes on being used"
 
 
-async def test_a_server_is_asked_now_and_then(store: Scene) -> None:
-    feed = Feed(
-        store.folder,
-        store.data,
-        {"CHROMA_URL": "http://127.0.0.1:1"},
-        current=lambda: store.generation,
-        changed=store.change,
-        read=store.read,
-    )
+async def test_a_store_that_shows_no_change_is_asked_now_and_then(store: Scene) -> None:
     for number in range(20):
-        await feed.look(number)
+        await store.feed.look(number)
     assert store.reads == 2
 
 

@@ -51,6 +51,6 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, old: str, new: str, words: s
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(lockfile.LockfileError, match="smart.yaml") as caught:
+    with pytest.raises(lockfile.LockfileError, match=r"smart\.yaml") as caught:
         lockfile.read(tmp_path, "smart")
     assert words in str(caught.value)

@@ -40,6 +40,22 @@ def test_a_name_and_its_cousins(model: str, text: str, expected: tuple[bool, boo
     assert Name(model).mentions(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("model", "text", "expected"),
+    [
+        ("gpt-4o", "GPT-4o mini is cheap.", True),
+        ("gpt-4o", "GPT-4o beats GPT-4o mini.", False),
+        ("gpt-4o", "It is cheap.", False),
+        ("gpt-4o-mini", "GPT-4o wins at reasoning.", True),
+        ("gpt-4o-mini", "GPT-4o mini loses to GPT-4o.", False),
+        ("gemini-2.0-flash-lite", "Gemini 2.0 Flash is quick.", True),
+        ("claude-sonnet-4-5", "Claude Sonnet writes well.", False),
+    ],
+)
+def test_a_sentence_on_a_cousin(model: str, text: str, expected: bool) -> None:
+    assert Name(model).elsewhere(text) is expected
+
+
 def test_a_comparison_is_one_search_for_both(tmp_path: Path) -> None:
     (router,) = routers(write(tmp_path, documents("http://127.0.0.1:1")))
     full, small = (queries(router, candidate, 2031) for candidate in router.candidates)

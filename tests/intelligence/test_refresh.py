@@ -64,6 +64,7 @@ async def test_cousins_never_swap(tmp_path: Path) -> None:
     assert "mini" not in full.text
     assert "GPT-4o mini is cheap and quick." in small.text
     assert "strong at vision" not in small.text
+    assert "wins at reasoning" not in small.text
     assert {source.url for source in full.sources} == {"https://a.example/gpt-4o", "https://c.example/both"}
 
 
@@ -114,7 +115,7 @@ async def test_one_that_cannot_be_summed_up(tmp_path: Path) -> None:
 async def test_a_young_assessment_is_left_alone(tmp_path: Path) -> None:
     known = by_key([assessment(made=NOW - 86400), assessment(SMALL, made=NOW - 8 * 86400)])
     results, kept = await refresh(tmp_path, Web(), known=known)
-    assert [(result.outcome, result.note) for result in results][0] == ("kept", "it is 1d old")
+    assert (results[0].outcome, results[0].note) == ("kept", "it is 1d old")
     assert list(kept) == [("smart", SMALL)]
 
 

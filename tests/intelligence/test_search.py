@@ -141,7 +141,15 @@ async def test_a_key_that_is_refused(name: SearchProvider, variable: str) -> Non
 
 
 async def test_results_of_other_shapes_are_passed_over() -> None:
-    odd = [7, None, {}, {"url": 3}, {"url": "ftp://a"}, {"url": "https://a b"}, {"url": "javascript:alert(1)"}]
+    odd: list[object] = [
+        7,
+        None,
+        {},
+        {"url": 3},
+        {"url": "ftp://a"},
+        {"url": "https://a b"},
+        {"url": "javascript:alert(1)"},
+    ]
     odd += [{"url": "https://x.example/\n"}, {"url": "https://ok.example", "title": 3, "content": ["x"]}]
     found, _ = await ask("searxng", [answer(json.dumps({"results": odd}))])
     assert found == [Found("https://ok.example", "", "")]

@@ -62,6 +62,23 @@ def test_a_folder(tmp_path: Path) -> None:
 
 
 @needs_chroma
+def test_writers_leave_a_mark_and_readers_do_not(tmp_path: Path) -> None:
+    where = Place(tmp_path / "chroma")
+    mark = tmp_path / "chroma.changed"
+    seen = set()
+    for write in (
+        lambda: ChromaStore(where).put(assessment()),
+        lambda: ChromaStore(where).put(assessment(text="Newer.")),
+        lambda: ChromaStore(where).delete([("smart", FULL)]),
+    ):
+        write()
+        seen.add(mark.read_text())
+        ChromaStore(where).all()
+        assert mark.read_text() in seen
+    assert len(seen) == 3
+
+
+@needs_chroma
 def test_reading_makes_no_store(tmp_path: Path) -> None:
     assert ChromaStore(Place(tmp_path / "chroma")).get("smart", [FULL]) == {}
     assert list(tmp_path.iterdir()) == []
@@ -89,7 +106,7 @@ def test_a_record_that_somebody_else_wrote_is_no_assessment(tmp_path: Path) -> N
 @needs_chroma
 def test_nobody_is_there() -> None:
     where = Place(None, f"http://127.0.0.1:{free_port()}", {"Authorization": "Bearer t0psecret"})
-    with pytest.raises(StoreError, match="Chroma at http://127.0.0.1") as caught:
+    with pytest.raises(StoreError, match=r"Chroma at http://127\.0\.0\.1") as caught:
         ChromaStore(where).all()
     assert "t0psecret" not in str(caught.value)
 

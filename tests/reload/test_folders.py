@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.model import Snapshot
+from gateway.config.problems import Problem
 from gateway.reload import ConfigurationError, Reloader
 from tests.reload.watched import Watch, Watched, document, replace, shown
 
@@ -127,6 +129,24 @@ async def test_a_later_start_on_a_bad_folder_serves_what_was_good(folder: Path, 
     await late.shows("third")
     await late.stop()
     await running.stop()
+
+
+async def test_a_defect_on_the_way_does_not_look_like_success(folder: Path) -> None:
+    def check(snapshot: Snapshot) -> tuple[Problem, ...]:
+        if snapshot.routers["smart"].description == "explosive":
+            raise ZeroDivisionError
+        return ()
+
+    watched = Watched(folder, check=check)
+    first = watched.holder.current
+    replace(folder / "smart.yaml", document("explosive"))
+    await watched.until(lambda: not watched.holder.desired.ok)
+    assert watched.holder.current is first
+    replace(folder / "smart.yaml", document("first"))
+    await watched.shows("first")
+    assert watched.told == ["refused", "first"]
+    assert watched.holder.current is first
+    await watched.stop()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xc1", b"\x93\x01\x02\x03"])

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from gateway.config.model import Snapshot
+from gateway.config.problems import Problem
 from gateway.generation import Generation
 from gateway.reload import Holder, Reloader
 from tests.faultserver import PATIENCE
@@ -19,7 +21,14 @@ class Watched:
     """A folder and the reloader that watches it."""
 
     def __init__(
-        self, folder: Path, *, polling: bool = False, poll: float = 60.0, rest: float = 0.05, kept: Path | None = None
+        self,
+        folder: Path,
+        *,
+        polling: bool = False,
+        poll: float = 60.0,
+        rest: float = 0.05,
+        kept: Path | None = None,
+        check: Callable[[Snapshot], tuple[Problem, ...]] = lambda snapshot: (),
     ) -> None:
         #: The description of the router ``smart``, or None without one, for every reload; "refused" for a refused one.
         self.told: list[str | None] = []
@@ -33,6 +42,7 @@ class Watched:
             poll=poll,
             rest=rest,
             kept=kept,
+            check=check,
         )
         self.holder: Holder = self._reloader.load()
         self._running = asyncio.create_task(self._reloader.run())

@@ -77,6 +77,7 @@ async def test_a_worker_that_is_killed_is_replaced(scene: Scene, tmp_path: Path)
         before = set(gateway.workers())
         os.kill(min(before), signal.SIGKILL)
         await _until_replaced(gateway, before, 1)
+        await gateway.logged(lambda line: line["level"] == "error" and "Unexpected exit" in line["msg"])
         scene.choice = "beta/m"
         for count in range(2, MANY):
             assert await _ask(gateway, count) == ("alpha/m", "session")

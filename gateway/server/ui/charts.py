@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.activity import Span
@@ -14,6 +14,8 @@ from gateway.rollup import HOUR
 WIDTH, HEIGHT = 1000.0, 200.0
 #: Series that have a colour of their own; the others are one.
 _SERIES = 6
+#: The colour of what failed.
+FAILED = 7
 _GAP = 0.2
 
 
@@ -31,10 +33,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars over a time; ``most`` is the value at the top, ``names`` are those of the series."""
+    """Bars over a time; ``most`` is the value at the top, ``names`` are those of the series, by their colours."""
 
     bars: tuple[Bar, ...]
-    names: tuple[str, ...]
+    names: tuple[tuple[int, str], ...]
     most: float
     first: str
     last: str
@@ -48,17 +50,17 @@ def stacked(values: Iterable[tuple[int, str | None, float]], span: Span, now: fl
         sums[key or nameless] += value
         points[bar, key or nameless] += value
     ranked = sorted((name for name in sums if sums[name] > 0), key=lambda name: (-sums[name], name))
-    names = ranked[:_SERIES]
-    if len(ranked) > _SERIES:
-        names.append(f"{len(ranked) - _SERIES} others")
+    names = ranked[: _SERIES + 1]
+    if len(ranked) > len(names):
+        names[_SERIES] = f"{len(ranked) - _SERIES} others"
     rows: defaultdict[int, list[float]] = defaultdict(lambda: [0.0] * len(names))
     for (bar, name), value in points.items():
         if sums[name] > 0:
             rows[bar][min(ranked.index(name), len(names) - 1)] += value
-    return draw(rows, names, span, now)
+    return draw(rows, tuple(enumerate(names)), span, now)
 
 
-def draw(rows: dict[int, list[float]], names: Sequence[str], span: Span, now: float) -> Chart:
+def draw(rows: Mapping[int, Sequence[float]], names: Sequence[tuple[int, str]], span: Span, now: float) -> Chart:
     """The chart of rows: by bar, one value for each series, stacked from below."""
     bars = (int(now // HOUR) - span.since) // span.width + 1
     most = max((sum(row) for row in rows.values()), default=0.0)
@@ -66,12 +68,12 @@ def draw(rows: dict[int, list[float]], names: Sequence[str], span: Span, now: fl
     drawn = []
     for bar, row in sorted(rows.items()):
         top = HEIGHT
-        for series, value in enumerate(row):
+        for (series, name), value in zip(names, row, strict=True):
             if value <= 0 or not 0 <= bar < bars:
                 continue
             height = HEIGHT * value / most
             top -= height
-            title = f"{_label(span, bar)} {names[series]}: {value:,.6g}"
+            title = f"{_label(span, bar)} {name}: {value:,.6g}"
             x = bar * step + step * _GAP / 2
             drawn.append(Bar(round(x, 2), round(top, 2), round(step * (1 - _GAP), 2), round(height, 2), series, title))
     return Chart(tuple(drawn), tuple(names), most, _label(span, 0), _label(span, bars - 1))

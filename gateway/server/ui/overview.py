@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.activity import Activity, Filter, Listing, Route, Span
 from gateway.ledger import Sum
-from gateway.server.ui.charts import Chart, draw
+from gateway.server.ui.charts import FAILED, Chart, draw
 from gateway.server.ui.view import Page, View, span
 
 #: Requests whose durations are looked at, and requests that are listed.
@@ -75,7 +75,7 @@ def _see(activity: Activity, past: Span, now: float) -> _Seen:
 def hours(activity: Activity, past: Span, now: float, router: str | None = None) -> Chart:
     """Requests over time, those that failed on top."""
     rows = {bar: [float(requests - errors), float(errors)] for bar, requests, errors in activity.bars(past, router)}
-    return draw(rows, ("answered", "failed"), past, now)
+    return draw(rows, ((0, "answered"), (FAILED, "failed")), past, now)
 
 
 def parts(routes: Iterable[Route], field: str) -> tuple[Part, ...]:

@@ -32,6 +32,7 @@ class Span:
     series: int
 
 
+_DIALECTS = {"openai": "OpenAI", "anthropic": "Anthropic", "ollama": "Ollama"}
 _REASONS = {
     "designated": "The designator named this candidate.",
     "session": "The conversation stays with the candidate that it has.",
@@ -94,7 +95,7 @@ def _received(entry: Entry) -> Step:
     how = "a streamed answer" if entry.stream else "a whole answer"
     return Step(
         "Received",
-        f"A request in {entry.dialect}'s dialect that asks for {how}.",
+        f"A request in {_DIALECTS.get(entry.dialect, entry.dialect)}'s dialect that asks for {how}.",
         facts=_facts(client=entry.client or "no client declared", tags=", ".join(entry.tags)),
     )
 
