@@ -6,6 +6,7 @@
     config.diff          what differs, router by router
     prompts.changed      what the designators will read
     corpus.read          example requests, decided under both configurations ── moves.compare
+    answers              what designators say to them: sandbox, recordings, or asked now
     traffic.replay       past requests from the ledger, under both configurations
     report.Report        all of that; text, markdown and JSON are three ways to print it
 """

@@ -6,6 +6,7 @@ them, with the guards and the error shape of one dialect around them.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -166,7 +167,12 @@ def endpoint(
                     if exchange.scope["method"] not in allowed:
                         raise MethodNotAllowed(f"use {' or '.join(sorted(allowed))}")
                     request = _admit(services, exchange, access, request_id, started)
-                    await handler(services, request)
+                    try:
+                        await handler(services, request)
+                    except asyncio.CancelledError:
+                        if (interruption := exchange.interrupted()) is None:
+                            raise
+                        raise interruption from None
                 except RelayError as error:
                     refused = shape(error, exchange.scope, request_id)
                     if not error.accounted:

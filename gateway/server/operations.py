@@ -8,6 +8,7 @@ from typing import Any
 from litestar.handlers import ASGIRouteHandler
 
 from gateway.config.model import Router
+from gateway.intelligence.assessment import Assessment
 from gateway.server.edge import Request, by_path, endpoint, json, reply
 from gateway.server.services import Services
 
@@ -63,6 +64,7 @@ def status(services: Services) -> dict[str, Any]:
 
 def _router(services: Services, router: Router) -> dict[str, Any]:
     policy = services.holder.current.policies[router.name]
+    assessments = services.feed.assessments(services.holder.current.snapshot) if router.intelligence else {}
     return {
         "name": router.name,
         "description": router.description,
@@ -74,10 +76,31 @@ def _router(services: Services, router: Router) -> dict[str, Any]:
         "designator": {"model": router.designator.model.id, "timeout_ms": round(router.designator.timeout * 1000)},
         "prompt_digest": policy.digest,
         "candidates": [
-            {"model": candidate.id, "purpose": candidate.purpose, "fallback": candidate == router.fallback}
+            {
+                "model": candidate.id,
+                "purpose": candidate.purpose,
+                "fallback": candidate == router.fallback,
+                **_assessment(assessments.get((router.name, candidate.id))),
+            }
             for candidate in router.candidates
         ],
     }
+
+
+def _assessment(known: Assessment | None) -> dict[str, Any]:
+    """What the web says of a candidate, with its sources; an expired one is shown, and not used any more."""
+    if known is None:
+        return {}
+    shown = {
+        "text": known.text,
+        "confidence": known.confidence,
+        "sources": known.sources,
+        "summarizer": known.summarizer,
+        "generated_at": known.generated_at,
+        "expires_at": known.expires_at,
+        "used": time.time() < known.expires,
+    }
+    return {"assessment": shown}
 
 
 def _rfc3339(seconds: float) -> str:

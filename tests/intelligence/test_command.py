@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.intelligence.store import ChromaStore, Place
+from tests.faultserver import free_port
 from tests.gatewayprocess import ROOT, Gateway
 from tests.intelligence.kit import ENVIRON, FULL, SMALL, Web, assessment, documents, needs_chroma, write
 from tests.intelligence.test_store import chroma
@@ -101,25 +102,21 @@ async def test_requests_ask_nothing_of_the_store(tmp_path: Path) -> None:
 
 @needs_chroma
 async def test_a_server_that_is_down_and_comes_back(tmp_path: Path) -> None:
-    web = Web()
-    async with web.server() as server, chroma(tmp_path / "server") as url:
-        environ = {"CHROMA_URL": url}
-        command = Command(tmp_path, environ)
-        write(tmp_path / "routers.d", documents(server.url))
-        assert (await command("refresh"))[0] == 0
-        assert "GPT-4o mini is cheap" in (await command("show"))[1]
-        assert not (tmp_path / "data").exists()
-        async with Gateway(tmp_path, {}, environ={**QUICK, **environ}) as gateway:
-            await gateway.logged(lambda line: "with other assessments" in str(line))
+    web, port = Web(), free_port()
+    environ = {"CHROMA_URL": f"http://127.0.0.1:{port}"}
+    command = Command(tmp_path, environ)
+    async with web.server() as server:
+        async with Gateway(tmp_path, documents(server.url), environ={**QUICK, **environ}) as gateway:
+            await gateway.logged(lambda line: "cannot be read now, routing goes on" in str(line))
+            assert (await gateway.client.post("/v1/chat/completions", json=CHAT)).status_code == 200
+            assert "; assessment: " not in web.designations[-1]
+            async with chroma(tmp_path / "server", port):
+                assert (await command("refresh"))[0] == 0
+                await gateway.logged(lambda line: "with other assessments" in str(line))
+                assert "GPT-4o mini is cheap" in (await command("show"))[1]
             await gateway.client.post("/v1/chat/completions", json=CHAT)
-            assert "GPT-4o is strong" in web.designations[-1]
-    async with (
-        web.server() as server,
-        Gateway(tmp_path, documents(server.url), environ={**QUICK, **environ}) as gateway,
-    ):
-        await gateway.logged(lambda line: "cannot be read now, routing goes on" in str(line))
-        assert (await gateway.client.post("/v1/chat/completions", json=CHAT)).status_code == 200
-        assert "; assessment: " not in web.designations[-1]
+            assert "; assessment: " in web.designations[-1], "what was known goes on being used"
+        assert not (tmp_path / "data" / "chroma").exists()
 
 
 @needs_chroma
@@ -231,3 +228,8 @@ async def test_a_file_reaches_the_designator_without_the_extra(tmp_path: Path) -
             await gateway.logged(lambda line: "with other assessments" in str(line))
             await gateway.client.post("/v1/chat/completions", json=CHAT)
             assert 'assessment: "Strong at vision. Best for: charts."' in web.designations[-1]
+            full, small = (await gateway.status())["routers"][0]["candidates"]
+        assert full["assessment"]["text"] == "Strong at vision. Best for: charts."
+        assert full["assessment"]["sources"][0]["url"] == "https://a.example/?a=1&b=2"
+        assert full["assessment"]["used"] is True
+        assert "assessment" not in small

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
@@ -18,9 +18,8 @@ from tests.intelligence.kit import FULL, SMALL, assessment, needs_chroma
 
 
 @contextlib.asynccontextmanager
-async def chroma(folder: Path) -> AsyncIterator[str]:
-    """``chroma run``; its URL."""
-    port = free_port()
+async def chroma(folder: Path, port: int) -> AsyncIterator[str]:
+    """``chroma run`` on a port; its URL."""
     arguments = ("run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port))
     program = Path(sys.executable).with_name("chroma")
     process = await asyncio.create_subprocess_exec(
@@ -66,11 +65,12 @@ def test_writers_leave_a_mark_and_readers_do_not(tmp_path: Path) -> None:
     where = Place(tmp_path / "chroma")
     mark = tmp_path / "chroma.changed"
     seen = set()
-    for write in (
+    writes: list[Callable[[], None]] = [
         lambda: ChromaStore(where).put(assessment()),
         lambda: ChromaStore(where).put(assessment(text="Newer.")),
         lambda: ChromaStore(where).delete([("smart", FULL)]),
-    ):
+    ]
+    for write in writes:
         write()
         seen.add(mark.read_text())
         ChromaStore(where).all()
@@ -86,7 +86,7 @@ def test_reading_makes_no_store(tmp_path: Path) -> None:
 
 @needs_chroma
 async def test_a_server(tmp_path: Path) -> None:
-    async with chroma(tmp_path / "server") as url:
+    async with chroma(tmp_path / "server", free_port()) as url:
         await asyncio.to_thread(round_trip, Place(None, url, prefix="team_"))
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -61,11 +62,20 @@ async def test_an_endless_stream_is_cut_and_told_so(scene: Scene, tmp_path: Path
         assert (row["status"], row["ended"], row["code"]) == (503, "error", "overloaded")
 
 
-async def test_an_answer_that_has_not_begun_is_refused_at_the_end(scene: Scene, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "model", "fields"),
+    [
+        ("/v1/chat/completions", "smart", {"messages": turns("Hello")}),
+        ("/v1/embeddings", "alpha/m", {"input": "Hello"}),
+    ],
+)
+async def test_an_answer_that_has_not_begun_is_refused_at_the_end(
+    scene: Scene, tmp_path: Path, path: str, model: str, fields: dict[str, Any]
+) -> None:
     scene.play("alpha", hang())
     environ = {"LLM_RELAY_DRAIN_TIMEOUT": "100ms"}
     async with Gateway(tmp_path, scene.files(), environ=environ) as gateway:
-        waiting = asyncio.create_task(ask(gateway.client, "Hello"))
+        waiting = asyncio.create_task(gateway.client.post(path, json={"model": model, **fields}))
         await scene.until(lambda: scene.calls("alpha") == 1)
         assert await gateway.stop() == 0
         response = await waiting
