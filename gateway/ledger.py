@@ -33,7 +33,7 @@ _PRUNE_EVERY = 60.0
 _PRUNE_ROWS = 5000
 
 
-class Entry(msgspec.Struct, kw_only=True, gc=False):
+class Entry(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """One request. None means *unknown* or *none*, never zero; models are ids (``provider/model``)."""
 
     #: Arrival, in seconds since 1970.

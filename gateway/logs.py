@@ -16,6 +16,7 @@ from gateway.ledger import Entry
 #: Requests are logged in batches of so many seconds: a write for each would cost more than relaying it.
 BATCH_SECONDS = 0.25
 
+_encode = msgspec.json.Encoder().encode
 _LEVELS = {"WARNING": "warn", "CRITICAL": "error"}
 
 
@@ -38,7 +39,7 @@ class _JSONFormatter(logging.Formatter):
             code=getattr(record, "problem", None),
             error=self.formatException(record.exc_info) if record.exc_info else None,
         )
-        return msgspec.json.encode(line).decode()
+        return _encode(line).decode()
 
 
 class _TextFormatter(logging.Formatter):
@@ -108,7 +109,10 @@ class RequestLog:
             return
         lines = [_text(entry) if self._text else _json(entry) for entry in entries]
         if self._dropped:
-            lines.append(f"{self._dropped} requests were not logged: the log's reader is too slow\n")
+            lost = f"{self._dropped} requests were not logged: the log's reader is too slow"
+            if not self._text:
+                lost = _encode(_Line(_rfc3339(time.time()), "warn", "llm_relay.requests", lost)).decode()
+            lines.append(lost + "\n")
             self._dropped = 0
         try:
             self._stream.write("".join(lines))
@@ -119,12 +123,8 @@ class RequestLog:
 
 
 def _json(entry: Entry) -> str:
-    fields = {name: value for name, value in msgspec.structs.asdict(entry).items() if value not in (None, ())}
-    fields["ts"] = _rfc3339(fields.pop("time"))
-    for name in ("total_ms", "ttft_ms", "relay_ms", "designator_ms"):
-        if name in fields:
-            fields[name] = round(fields[name], 2)
-    return msgspec.json.encode({"ts": fields.pop("ts"), "level": "info", "msg": "request", **fields}).decode() + "\n"
+    # The entry's own fields follow the three that every line has; what is unknown or usual is left out.
+    return f'{{"ts":"{_rfc3339(entry.time)}","level":"info","msg":"request",{_encode(entry)[1:].decode()}\n'
 
 
 def _text(entry: Entry) -> str:

@@ -98,9 +98,9 @@ class Relay:
         finally:
             # Synchronous, because a client that leaves cancels the task.
             self.metrics.inflight.dec()
-            entry.total_ms = (time.perf_counter() - call.started) * 1000
+            entry.total_ms = round((time.perf_counter() - call.started) * 1000, 3)
             waited = (state.designator_seconds + state.upstream_seconds) * 1000
-            entry.relay_ms = max(0.0, (entry.ttft_ms or entry.total_ms) - waited)
+            entry.relay_ms = round(max(0.0, (entry.ttft_ms or entry.total_ms) - waited), 3)
             state.charge(call.generation)
             self.account(entry)
 
@@ -245,7 +245,7 @@ class Relay:
         headers.append(content_type)
         entry = state.entry
         entry.status, entry.ended = 200, "complete"
-        entry.ttft_ms = (time.perf_counter() - call.started) * 1000
+        entry.ttft_ms = round((time.perf_counter() - call.started) * 1000, 3)
         await sink.whole(200, headers, out)
 
     async def _stream(
@@ -288,7 +288,7 @@ class Relay:
                     out = b""
                 elif not sink.started:
                     state.upstream_seconds += time.perf_counter() - began
-                    state.entry.ttft_ms = (time.perf_counter() - call.started) * 1000
+                    state.entry.ttft_ms = round((time.perf_counter() - call.started) * 1000, 3)
                     headers = self._headers(call, state)
                     if same:
                         headers += _returned(wire, reply)

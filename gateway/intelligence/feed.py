@@ -29,6 +29,7 @@ log = logging.getLogger("llm_relay.intelligence")
 
 #: Seconds between two looks, and looks after which a store is read although it shows no change.
 POLL, PATIENCE = 30.0, 10
+_SHORTEST_POLL = 0.1
 #: Seconds that the child may take.
 _CHILD_SECONDS = 60.0
 
@@ -65,7 +66,7 @@ class Feed:
         self._current = current
         self._changed = changed
         self._told = known
-        self._poll = float(environ.get("LLM_RELAY_INTELLIGENCE_POLL") or POLL) if poll is None else poll
+        self._poll = _poll(environ) if poll is None else poll
         self._clock = clock
         self._read = _in_a_child if read is None else read
         self._wake = asyncio.Event()
@@ -113,7 +114,10 @@ class Feed:
         looks = 0
         while not self._stopped:
             self._wake.clear()
-            await self.look(looks)
+            try:
+                await self.look(looks)
+            except Exception:
+                log.exception("looking for assessments failed; those that are known go on being used")
             looks += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._poll)
@@ -174,6 +178,15 @@ class Feed:
         self._complaint = words
 
 
+def _poll(environ: Mapping[str, str]) -> float:
+    """LLM_RELAY_INTELLIGENCE_POLL, in seconds."""
+    try:
+        return max(float(environ.get("LLM_RELAY_INTELLIGENCE_POLL") or POLL), _SHORTEST_POLL)
+    except ValueError:
+        log.warning("LLM_RELAY_INTELLIGENCE_POLL is no number of seconds; %g it is", POLL)
+        return POLL
+
+
 def _state(path: Path) -> str:
     try:
         status = os.stat(path)
@@ -189,13 +202,16 @@ async def _in_a_child(folder: Path, data: Path | None, routers: list[str]) -> As
     arguments = [*("-m", "gateway", "intelligence", "show", str(folder), "--format", "json", "--stored")]
     if data is not None:
         arguments += ["--data", str(data)]
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    try:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:
+        raise FeedError(f"no process can be started: {error.strerror}") from None
     try:
         async with asyncio.timeout(_CHILD_SECONDS):
             out, said = await child.communicate()

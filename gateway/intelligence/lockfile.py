@@ -55,7 +55,7 @@ def write(folder: Path, router: str, assessments: Iterable[Assessment]) -> Path:
 def read(folder: Path, router: str) -> Assessments:
     """The assessments in the file of one router; none where there is no file. Raises LockfileError."""
     target = path(folder, router)
-    if not target.exists():
+    if not os.path.exists(target):
         return {}
     try:
         data = read_regular(target, _MOST_BYTES)

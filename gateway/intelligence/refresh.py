@@ -18,6 +18,7 @@ from gateway.intelligence.assessment import Assessment, Assessments
 from gateway.intelligence.fetch import Fetch, SearchError
 from gateway.intelligence.queries import choose, queries
 from gateway.intelligence.search import Found, Reader, Searcher, reader, searcher
+from gateway.intelligence.store import StoreError
 from gateway.intelligence.summarise import NoSummary, Summariser
 
 #: Candidates at a time, and pages of each that are read whole.
@@ -126,8 +127,11 @@ class Refresh:
             summary = await self._summariser.summarise(task.router, task.candidate, task.intelligence.summarizer, pages)
         except NoSummary as error:
             return Result(task, "failed", str(error), cost=error.cost)
-        async with self._writing:
-            await asyncio.to_thread(self._put, summary.assessment)
+        try:
+            async with self._writing:
+                await asyncio.to_thread(self._put, summary.assessment)
+        except StoreError as error:
+            return Result(task, "failed", f"it cannot be kept: {error}", cost=summary.cost)
         note = f"{summary.assessment.confidence} confidence"
         if age is not None and age < self._max_age:
             note += f", searched again although it was {spell(age)} old"

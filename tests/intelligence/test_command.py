@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.intelligence.store import ChromaStore, Place
+from gateway.intelligence.store import ChromaStore, Place, installed
 from tests.faultserver import free_port
 from tests.gatewayprocess import ROOT, Gateway
 from tests.intelligence.kit import ENVIRON, FULL, SMALL, Web, assessment, documents, needs_chroma, write
@@ -233,3 +233,15 @@ async def test_a_file_reaches_the_designator_without_the_extra(tmp_path: Path) -
         assert full["assessment"]["sources"][0]["url"] == "https://a.example/?a=1&b=2"
         assert full["assessment"]["used"] is True
         assert "assessment" not in small
+
+
+@pytest.mark.skipif(installed(), reason="ChromaDB is installed; the tests above show that it is used then")
+async def test_without_the_extra_the_gateway_serves_and_says_what_to_install(tmp_path: Path) -> None:
+    web = Web()
+    async with web.server() as server, Gateway(tmp_path, documents(server.url), environ=ENVIRON) as gateway:
+        await gateway.logged(lambda line: "pip install 'llm-relay[intelligence]'" in str(line))
+        assert (await gateway.client.post("/v1/chat/completions", json=CHAT)).status_code == 200
+        problems = (await gateway.status())["desired"]["problems"]
+    assert [problem["remedy"] for problem in problems if problem["code"] == "W424"] == [
+        "pip install 'llm-relay[intelligence]', or read them from files: 'source: file'"
+    ]

@@ -11,6 +11,7 @@ from gateway.intelligence.assessment import Assessment, Assessments, by_key
 from gateway.intelligence.fetch import Fetch
 from gateway.intelligence.refresh import Refresh, Result, tasks
 from gateway.intelligence.report import render, table
+from gateway.intelligence.store import StoreError
 from gateway.intelligence.summarise import Summariser
 from gateway.upstream import Upstream
 from tests.faultserver import Request, Script, answer, hang
@@ -27,8 +28,14 @@ async def refresh(
     known: Assessments | None = None,
     force: bool = False,
     dry_run: bool = False,
+    full: bool = False,
 ) -> tuple[list[Result], Assessments]:
     kept: list[Assessment] = []
+
+    def put(assessment: Assessment) -> None:
+        if full:
+            raise StoreError("no space left")
+        kept.append(assessment)
 
     async def no_sleep(seconds: float) -> None:
         await asyncio.sleep(0)
@@ -40,7 +47,7 @@ async def refresh(
             run = Refresh(
                 fetch=fetch,
                 summariser=Summariser(upstream, clock=lambda: NOW, lifetime=30 * 86400),
-                put=kept.append,
+                put=put,
                 known=known or {},
                 search=compiled.search,
                 environ={},
@@ -110,6 +117,11 @@ async def test_one_that_cannot_be_summed_up(tmp_path: Path) -> None:
     assert [result.note for result in results] == ["the summarizer's answer is not JSON"] * 2
     assert kept == {}
     assert "2 failed; the summaries cost $0.0024" in table(results)
+
+
+async def test_a_store_that_cannot_keep_it(tmp_path: Path) -> None:
+    results, _ = await refresh(tmp_path, Web(), full=True)
+    assert [(result.outcome, result.note) for result in results] == [("failed", "it cannot be kept: no space left")] * 2
 
 
 async def test_a_young_assessment_is_left_alone(tmp_path: Path) -> None:

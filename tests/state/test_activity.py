@@ -54,7 +54,7 @@ def entries(count: int, *, seed: int = 1) -> list[Entry]:
                 dearest_cost=None if price is None else maybe(price * 2),
                 ttft_ms=chance.choice([None, 8.0]),
                 total_ms=chance.choice([None, 16.0]),
-                ended=chance.choice(["complete", "client_left", "upstream_cut", "error"]),  # type: ignore[arg-type]
+                ended=chance.choice(["complete", "client_left", "upstream_cut", "error"]),
             )
         )
     return found
