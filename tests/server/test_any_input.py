@@ -333,8 +333,13 @@ async def test_any_head(gateway: Gateway, path: str, method: str, head: list[str
     answers, _ = await talk(gateway.port, request(path, b"{}" if method == "POST" else b"", *head, method=method))
     for got in answers:
         assert got.status < 500
-        if got.status >= 400 and got.body:
+        if got.status >= 400 and got.body and not _is_page(path):
             check_error(_dialect(path, head), (got.status, got.headers, got.body))
+
+
+def _is_page(path: str) -> bool:
+    """Whether people read what is at ``path``, its errors too."""
+    return [part for part in unquote(path.partition("?")[0]).split("/") if part][:1] == ["ui"]
 
 
 def _dialect(path: str, head: list[str]) -> str:
