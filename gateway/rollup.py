@@ -68,13 +68,13 @@ _VALUES = {
     "designator_cost": "CAST(sum(round(designator_cost * 1e9)) AS INTEGER)",
 }
 _HOUR = f"CAST(time / {HOUR} AS INTEGER)"
-_ROUTE = "ifnull(router, ''), ifnull(candidate, ''), ifnull(decision, ''), ''"
-#: By kind: the hour, the other columns of the key, and where the rows come from.
+#: By kind: the hour, the other columns of the key, and where the gathered rows come from.
+_ROUTE = "router, candidate, decision, ''"
 _KINDS = {
-    "route": (_HOUR, _ROUTE, "ledger"),
-    "day": (f"CAST(time / {DAY} AS INTEGER) * 24", _ROUTE, "ledger"),
-    "client": (_HOUR, "'', '', '', ifnull(client, '')", "ledger"),
-    "tag": (_HOUR, "'', '', '', ifnull(tag.value, '')", "ledger LEFT JOIN json_each(ledger.tags) AS tag"),
+    "route": ("hour", _ROUTE, "fresh"),
+    "day": ("hour / 24 * 24", _ROUTE, "fresh"),
+    "client": ("hour", "'', '', '', client", "fresh"),
+    "tag": ("hour", "'', '', '', ifnull(tag.value, '')", "fresh LEFT JOIN json_each(fresh.tags) AS tag"),
 }
 _COLUMNS = (*COUNTS, *SUMS)
 
@@ -94,23 +94,35 @@ SCHEMA = f"""
 """
 
 
-def _fold(kind: str, after: str) -> str:
+#: New rows are read once and summed by all that any kind goes by: mostly a few sums are left for the kinds to fold.
+_TEMPORARY = f"""
+    CREATE TEMP TABLE IF NOT EXISTS fresh (hour, router, candidate, decision, client, tags, {", ".join(_COLUMNS)})
+"""
+_CLEAR = "DELETE FROM fresh"
+_GATHER = f"""
+    INSERT INTO fresh
+    SELECT {_HOUR}, ifnull(router, ''), ifnull(candidate, ''), ifnull(decision, ''), ifnull(client, ''), tags,
+        {", ".join(_VALUES.get(column, f"sum({column})") for column in _COLUMNS)}
+    FROM ledger WHERE id > {{after}} GROUP BY 1, 2, 3, 4, 5, 6
+"""
+
+
+def _fold(kind: str) -> str:
     hour, key, source = _KINDS[kind]
-    values = ", ".join(_VALUES.get(column, f"sum({column})") for column in _COLUMNS)
     added = [f"{column} = {column} + excluded.{column}" for column in COUNTS]
     # An unknown part adds nothing to a known one, and does not make it unknown.
     added += [f"{name} = coalesce({name} + excluded.{name}, {name}, excluded.{name})" for name in SUMS]
     return f"""
         INSERT INTO ledger_hours (kind, hour, router, candidate, decision, name, {", ".join(_COLUMNS)})
-        SELECT '{kind}', {hour}, {key}, {values}
-        FROM {source} WHERE ledger.id > {after} GROUP BY 2, 3, 4, 5, 6
+        SELECT '{kind}', {hour}, {key}, {", ".join(f"sum(fresh.{column})" for column in _COLUMNS)}
+        FROM {source} WHERE true GROUP BY 2, 3, 4, 5, 6
         ON CONFLICT DO UPDATE SET {", ".join(added)}
     """
 
 
+_FOLDS = tuple(_fold(kind) for kind in _KINDS)
 #: Brings the hours up to a ledger that was written before there were any.
-BEGIN = ";".join(_fold(kind, "0") for kind in _KINDS) + ";"
-_FOLDS = tuple(_fold(kind, "?") for kind in _KINDS)
+BEGIN = ";".join((_TEMPORARY, _GATHER.format(after=0), *_FOLDS, _CLEAR)) + ";"
 _FORGET = "DELETE FROM ledger_hours WHERE kind = ? AND hour < ?"
 
 
@@ -122,8 +134,11 @@ def last(connection: sqlite3.Connection) -> int:
 
 def fold(connection: sqlite3.Connection, after: int) -> None:
     """Add the ledger's rows after the one with that id, in the transaction that wrote them."""
+    connection.execute(_TEMPORARY)
+    connection.execute(_GATHER.format(after=int(after)))
     for statement in _FOLDS:
-        connection.execute(statement, (after,))
+        connection.execute(statement)
+    connection.execute(_CLEAR)
 
 
 def forget(connection: sqlite3.Connection, before: float) -> None:
