@@ -29,6 +29,9 @@ from gateway.ledger import Entry, Outcome
 from gateway.routing.decide import Reason
 
 OTHER = "other"
+#: A bucket shows one exemplar, its latest: under load every request need not be one, but every slow one is.
+EXEMPLAR_EVERY = 0.1
+EXEMPLAR_SLOW_MS = 1000.0
 DIRECT = "direct"
 
 #: Seconds. A whole answer: from an error at once to the end of the longest allowed stream.
@@ -106,6 +109,7 @@ class Metrics:
 
         # The files of several workers have no room for exemplars.
         self._exemplars = folder is None
+        self._exemplar_due = 0.0
 
         def counter(name: str, text: str, *labels: str) -> _Children[Counter]:
             return _Children(Counter(f"llm_relay_{name}", text, labels, registry=registry))
@@ -261,7 +265,10 @@ class Metrics:
             decision = DIRECT if router == DIRECT else OTHER
         status = str(entry.status) if 100 <= entry.status <= 599 else OTHER
         self._requests[router, candidate, decision, status].inc()
-        exemplar = {"request_id": entry.request_id} if self._exemplars else None
+        exemplar = None
+        if self._exemplars and (entry.time >= self._exemplar_due or (entry.total_ms or 0) >= EXEMPLAR_SLOW_MS):
+            exemplar = {"request_id": entry.request_id}
+            self._exemplar_due = entry.time + EXEMPLAR_EVERY
         if entry.total_ms is not None:
             self._duration[router,].observe(entry.total_ms / 1000, exemplar)
         if entry.ttft_ms is not None:
