@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.intelligence.store import ChromaStore, Place, installed
+from gateway.intelligence.store import ChromaStore, Place
 from tests.faultserver import free_port
 from tests.gatewayprocess import ROOT, Gateway
 from tests.intelligence.kit import ENVIRON, FULL, SMALL, Web, assessment, documents, needs_chroma, write
@@ -235,10 +235,28 @@ async def test_a_file_reaches_the_designator_without_the_extra(tmp_path: Path) -
         assert "assessment" not in small
 
 
-@pytest.mark.skipif(installed(), reason="ChromaDB is installed; the tests above show that it is used then")
+#: Runs before anything else in a Python that has it on its path: ChromaDB is not found, installed or not.
+WITHOUT_CHROMADB = """\
+import sys
+from importlib.machinery import PathFinder
+
+
+class Blind(PathFinder):
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        return None if fullname == "chromadb" else super().find_spec(fullname, path, target)
+
+
+sys.meta_path[:] = [Blind if finder is PathFinder else finder for finder in sys.meta_path]
+"""
+
+
 async def test_without_the_extra_the_gateway_serves_and_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "sitecustomize.py").write_text(WITHOUT_CHROMADB)
+    environ = {**ENVIRON, "PYTHONPATH": str(tmp_path / "path")}
     web = Web()
-    async with web.server() as server, Gateway(tmp_path, documents(server.url), environ=ENVIRON) as gateway:
+    async with web.server() as server, Gateway(tmp_path, documents(server.url), environ=environ) as gateway:
         await gateway.logged(lambda line: "pip install 'llm-relay[intelligence]'" in str(line))
         assert (await gateway.client.post("/v1/chat/completions", json=CHAT)).status_code == 200
         problems = (await gateway.status())["desired"]["problems"]
