@@ -16,6 +16,7 @@ from gateway.costs import Dearest
 from gateway.errors import ModelNotFound
 from gateway.routing.decide import Policy
 from gateway.wire.protocol import Target
+from gateway.wire.text import printable
 
 #: Raw response or request headers, as ASGI and httpx take them.
 Headers = list[tuple[bytes, bytes]]
@@ -85,7 +86,7 @@ class Generation:
             return router
         model = self.model(name) if router is None and allowed is None else None
         if model is None:
-            raise ModelNotFound(f"model '{_shown(name)}' not found")
+            raise ModelNotFound(f"model '{printable(name)}' not found")
         return model
 
     def client(self, key: str) -> Client | None:
@@ -130,8 +131,3 @@ def _revision(snapshot: Snapshot, assessments: Mapping[str, Mapping[str, str]]) 
     if assessments:
         said = "+" + hashlib.sha256(msgspec.json.encode(assessments, order="deterministic")).hexdigest()[:6]
     return f"{snapshot.revision}{said}" + (f"@{snapshot.commit[:12]}" if snapshot.commit else "")
-
-
-def _shown(name: str) -> str:
-    """A client's string as an error may show it: at most 64 printable ASCII characters."""
-    return "".join(char for char in name[:64] if " " <= char <= "~")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 import time
 from typing import TextIO
@@ -141,8 +140,3 @@ def _text(entry: Entry) -> str:
 def _rfc3339(seconds: float) -> str:
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
-
-
-def default_style() -> str:
-    """Text where a person reads along."""
-    return "text" if os.isatty(sys.stderr.fileno()) else "json"

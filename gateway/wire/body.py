@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import BadRequest
+from gateway.wire.text import printable
 
 _values = msgspec.json.Decoder()
 _raws = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -97,10 +98,5 @@ def _refuse_duplicates(body: bytes) -> None:
     seen: set[str] = set()
     for name, _ in outermost:
         if name in seen:
-            raise BadRequest("duplicate_key", "the request's body names a field twice", param=_printable(name))
+            raise BadRequest("duplicate_key", "the request's body names a field twice", param=printable(name))
         seen.add(name)
-
-
-def _printable(name: str) -> str:
-    """A client's string, safe to show: at most 64 printable ASCII characters."""
-    return "".join(char for char in name[:64] if " " <= char <= "~")

@@ -31,6 +31,11 @@ def refusal_kind(message: str, kind: str | None) -> str | None:
     return TOO_LONG if _TOO_LONG.search(message) else kind
 
 
+def printable(name: str) -> str:
+    """A client's string as an error may show it: at most 64 printable ASCII characters."""
+    return "".join(char for char in name[:64] if " " <= char <= "~")
+
+
 def has_key(text: str) -> bool:
     """Whether ``text`` holds something that looks like a provider's key."""
     return _KEY.search(text) is not None
