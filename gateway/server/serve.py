@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
@@ -89,6 +89,9 @@ def _run(settings: Settings) -> int:
         # "auto" would accept HTTP/2 in the clear, and never close a silent connection.
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=HEAD_MS),
+        # As cheap as the other. That one holds the interpreter's lock while it waits for its own thread to end, which
+        # may want the lock to log that a client is gone: one in ten workers whose client read nothing never ended.
+        runtime_mode=RuntimeModes.st,
         websockets=False,
         backlog=2048,
         # Counts idle connections too, so it is no limit of requests; the application has one.
@@ -147,6 +150,7 @@ def _check(settings: Settings) -> int:
     from gateway import logs
     from gateway.config.load import load
     from gateway.server.exposure import objections
+    from gateway.telemetry.wanted import CannotTrace, exporters
 
     logs.configure(settings.log_format)
     loaded = load(settings.config, os.environ)
@@ -156,6 +160,12 @@ def _check(settings: Settings) -> int:
         log.log(level, "%s", problem, extra={"problem": problem.code})
     if loaded.snapshot is None or objected:
         return EX_CONFIG
+    try:
+        if wanted := exporters(os.environ):
+            log.info("traces are exported: %s", ", ".join(wanted))
+    except CannotTrace as error:
+        # Whoever only watches must not keep the gateway from its work.
+        log.error("no traces: %s", error)
     _greet(settings, [router.name for router in loaded.snapshot.routers.values()])
     return 0
 
