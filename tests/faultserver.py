@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Self
 
 #: Nothing that a test waits for takes longer, unless it is broken.
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
