@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
 
 #: A provider's message is shown up to this many characters.
 MAX_MESSAGE = 500
@@ -13,6 +16,10 @@ _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2
 # Keys by the prefixes that providers give them, whatever follows "Bearer", and OpenAI's organisation ids.
 _KEY = re.compile(
     r"\b(?:sk|rk|pk|gsk|csk|xai|pplx|nvapi|tgp|fw|hf|r8|org)[-_][\w*.-]{8,}|\bAIza[\w*-]{16,}|(?i:\bbearer\s+)\S+"
+)
+# A JSON string's escapes: a character in two halves, half a character, any other.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -36,6 +43,18 @@ def printable(name: str) -> str:
     return "".join(char for char in name[:64] if " " <= char <= "~")
 
 
+def visible(text: str, *, lines: bool = False) -> str:
+    """``text`` with what is not seen, or turns the rest around, spelled out: ``[U+202E]``.
+
+    With ``lines`` it may have line ends and tabs.
+    """
+
+    def spelled(found: re.Match[str]) -> str:
+        return "".join(char if lines and char in "\n\t" else f"[U+{ord(char):04X}]" for char in found[0])
+
+    return _INVISIBLE.sub(spelled, text)
+
+
 def has_key(text: str) -> bool:
     """Whether ``text`` holds something that looks like a provider's key."""
     return _KEY.search(text) is not None
@@ -51,6 +70,23 @@ def shown(message: str) -> str:
 def identifier(value: Any) -> str | None:
     """``value`` if it is a plain word that may stand in a header or a metric, else None."""
     return value if type(value) is str and _IDENTIFIER.fullmatch(value) else None
+
+
+_T = TypeVar("_T")
+
+
+def lenient(decode: Callable[[bytes], _T], json: bytes) -> _T:
+    """``json`` decoded, where it holds half a character with U+FFFD for that one.
+
+    RFC 8259, section 8.2, lets JSON do so, and servers that cut text into UTF-16 units send it. Raises as ``decode``.
+    """
+    try:
+        return decode(json)
+    except msgspec.DecodeError:
+        mended = _ESCAPE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], json)
+        if mended == json:
+            raise
+        return decode(mended)
 
 
 def one_line(json: bytes) -> bytes:

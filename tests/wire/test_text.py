@@ -5,7 +5,17 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gateway.wire.text import MAX_MESSAGE, TOO_LONG, has_key, identifier, one_line, refusal_kind, shown
+from gateway.wire.text import (
+    MAX_MESSAGE,
+    TOO_LONG,
+    has_key,
+    identifier,
+    lenient,
+    one_line,
+    refusal_kind,
+    shown,
+    visible,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +38,20 @@ from gateway.wire.text import MAX_MESSAGE, TOO_LONG, has_key, identifier, one_li
 def test_shown(message: str, expected: str) -> None:
     assert shown(message) == expected
     assert not has_key(shown(message))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "lines"),
+    [
+        ("open/m, na\u00efve \u65e5\u672c", "open/m, na\u00efve \u65e5\u672c", "open/m, na\u00efve \u65e5\u672c"),
+        ("sandbox/\u202etxt.exe", "sandbox/[U+202E]txt.exe", "sandbox/[U+202E]txt.exe"),
+        ("\x1b[2J\x07", "[U+001B][2J[U+0007]", "[U+001B][2J[U+0007]"),
+        ("a\n\tb\r", "a[U+000A][U+0009]b[U+000D]", "a\n\tb[U+000D]"),
+    ],
+)
+def test_nothing_hides(text: str, expected: str, lines: str) -> None:
+    assert visible(text) == expected
+    assert visible(text, lines=True) == lines
 
 
 def test_a_long_message_is_cut() -> None:
@@ -68,3 +92,24 @@ def test_json_on_one_line(text: str) -> None:
 )
 def test_a_prompt_that_is_too_long_has_one_name(message: str, kind: str | None) -> None:
     assert refusal_kind(message, None if kind is None else "invalid_request_error") == kind
+
+
+@pytest.mark.parametrize(
+    ("json", "text"),
+    [
+        (rb'"\ud83d\ude42 \u00e9"', "🙂 é"),
+        (rb'"a\ud83d"', "a\ufffd"),
+        (rb'"\ude42b\ud83d\n"', "\ufffdb\ufffd\n"),
+        (rb'"\ud83d\ud83d\ude42\uDE42"', "\ufffd🙂\ufffd"),
+        # An escaped backslash before what looks like half a character.
+        (rb'"\\ud83d \ud83d"', "\\ud83d \ufffd"),
+    ],
+)
+def test_half_a_character_is_shown_as_one_that_is_missing(json: bytes, text: str) -> None:
+    assert lenient(msgspec.json.decode, json) == text
+
+
+@pytest.mark.parametrize("json", [b"", b'"a', rb'"\x"', rb'{"a": "\ud83d"', rb'"\ud83'])
+def test_what_is_no_json_stays_none(json: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        lenient(msgspec.json.decode, json)

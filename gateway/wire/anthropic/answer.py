@@ -19,6 +19,7 @@ from gateway.wire.anthropic.vocabulary import (
     wire_usage,
 )
 from gateway.wire.protocol import Progress
+from gateway.wire.text import lenient
 
 
 class _Block(msgspec.Struct, gc=False):
@@ -52,7 +53,7 @@ _json = msgspec.json.Encoder()
 
 def _read(body: bytes) -> _Message:
     try:
-        return _messages.decode(body)
+        return lenient(_messages.decode, body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         _refuse_error(body)
         raise UpstreamInvalidResponse("the provider's answer is not a message") from None
@@ -118,7 +119,8 @@ def encode_answer(answer: Answer, model: str, answer_id: str) -> bytes:
     for part in answer.parts:
         match part:
             case Text(text):
-                if text:
+                # The API refuses a block of blanks when the client sends it back.
+                if text.strip():
                     content.append({"type": "text", "text": text})
             case Reasoning():
                 content.append(_thought(part))

@@ -30,6 +30,8 @@ class AnthropicDialect:
         choice = request.tool_choice
         if choice is not None and choice.mode == "named" and all(tool.name != choice.name for tool in request.tools):
             raise BadRequest("unsupported", "the chosen model cannot call that server tool", param="tool_choice.name")
+        if choice is not None and choice.mode == "required" and not request.tools:
+            raise BadRequest("unsupported", "the chosen model can call none of these server tools", param="tool_choice")
 
     def encoder(self, request: ChatRequest, model: str, answer_id: str, created: float) -> Encoder:
         """An event stream; the format has no place for ``created``."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.chat import ChatRequest, Effort, Reasoning, ResponseFormat, ToolCall
+from gateway.chat import ChatRequest, Effort, Part, Reasoning, ResponseFormat, ToolCall
 from gateway.errors import BadRequest
 from gateway.wire.anthropic.models import Thinking, thinking
 from gateway.wire.anthropic.turns import Turn, conversation
@@ -58,18 +58,38 @@ def _own_fields(request: ChatRequest, target: Target) -> dict[str, Any]:
             del fields["metadata"]
         else:
             fields["metadata"] = {"user_id": request.user}
+    if "thinking" in fields and _begun_without_thought(request):
+        # Refused with a budget: "a final assistant message must start with a thinking block".
+        del fields["thinking"]
     if _has_unsigned(request):
         fields["messages"] = _signed_only(request.fields["messages"])
     return fields
+
+
+def _begun_without_thought(request: ChatRequest) -> bool:
+    """Whether a budget is asked for within a tool loop that began without signed thoughts, as another model's does."""
+    if request.effort is None or request.effort.budget is None:
+        return False
+    asked = 0
+    for message in reversed(request.messages):
+        if message.role == "assistant":
+            kept = (part for part in message.parts if not _is_unsigned(part))
+            return asked > 0 and type(next(kept, None)) is not Reasoning
+        asked += message.role == "tool"
+    return False
 
 
 def _has_unsigned(request: ChatRequest) -> bool:
     for message in request.messages:
         if message.role == "assistant":
             for part in message.parts:
-                if type(part) is Reasoning and part.signature is None and part.redacted is None:
+                if _is_unsigned(part):
                     return True
     return False
+
+
+def _is_unsigned(part: Part) -> bool:
+    return type(part) is Reasoning and part.signature is None and part.redacted is None
 
 
 def _signed_only(raw: msgspec.Raw) -> list[Any]:

@@ -97,19 +97,21 @@ class Encoder:
         self._calls: dict[int, _Call] = {}
         self._current: _Call | None = None
         self._waiting: deque[_Call] = deque()
+        #: Text and thoughts that came amid the open call's arguments: they follow it.
+        self._later: list[TextDelta | RefusalDelta | ReasoningDelta] = []
+        #: Blanks that would begin a text block. The API refuses a block of nothing else when it is sent back.
+        self._blank = ""
 
     def encode(self, event: Event) -> bytes:
         """The bytes for ``event``."""
         match event:
-            case TextDelta(text):
-                return self._text(text) if text else b""
+            case TextDelta() | ReasoningDelta() | RefusalDelta():
+                if self._current is not None and not self._current.is_whole():
+                    self._later.append(event)
+                    return b""
+                return self._say(event)
             case ToolCallDelta():
                 return self._call(event)
-            case ReasoningDelta():
-                return self._think(event)
-            case RefusalDelta(text):
-                self._refused = True
-                return self._text(text) if text else b""
             case UsageReport(usage):
                 self._usage = self._usage.merged(usage)
             case Finish(reason, stop_sequence):
@@ -124,7 +126,7 @@ class Encoder:
 
     def close(self) -> bytes:
         """The last block's end, the stop reason and the usage, the terminator."""
-        end = self._begin_message() + self._end_block()
+        end = self._begin_message() + self._catch_up() + self._end_block()
         reason = stop_reason("refusal" if self._refused else self._finish, called=bool(self._calls))
         delta = {"stop_reason": reason, "stop_sequence": self._stop_sequence}
         end += _event("message_delta", {"delta": delta, "usage": wire_usage(self._usage)})
@@ -155,6 +157,7 @@ class Encoder:
     def _begin_block(self, kind: str, block: dict[str, Any], delta: bytes) -> bytes:
         """A block's start. The block before must have ended."""
         self._open = kind
+        self._blank = ""
         index = self._next
         self._next += 1
         self._prefix = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,%b' % (index, delta)
@@ -180,9 +183,24 @@ class Encoder:
 
     # --- text and thoughts ------------------------------------------------------------------------------------------
 
+    def _say(self, event: TextDelta | RefusalDelta | ReasoningDelta) -> bytes:
+        if type(event) is ReasoningDelta:
+            return self._think(event)
+        self._refused = self._refused or type(event) is RefusalDelta
+        return self._text(event.text) if event.text else b""
+
+    def _catch_up(self) -> bytes:
+        """What came amid the arguments of a call that is now over."""
+        later, self._later = self._later, []
+        return b"".join(map(self._say, later))
+
     def _text(self, text: str) -> bytes:
         begin = b""
         if self._open != "text":
+            text = self._blank + text
+            if not text.strip():
+                self._blank = text
+                return b""
             begin = self._begin_message() + self._end_block()
             begin += self._begin_block("text", {"type": "text", "text": ""}, b'"delta":{"type":"text_delta","text":')
         return begin + self._prefix + one_line(_json.encode(text)) + _DELTA_END
@@ -228,6 +246,8 @@ class Encoder:
                 said += self._stop()
             self._current = self._waiting.popleft()
             said += self._begin_call(self._current)
+        if self._later and self._current is not None and self._current.is_whole():
+            said += self._catch_up()
         return said
 
     def _begin_call(self, call: _Call) -> bytes:

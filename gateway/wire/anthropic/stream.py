@@ -26,6 +26,7 @@ from gateway.wire import sse
 from gateway.wire.anthropic.errors import describe
 from gateway.wire.anthropic.vocabulary import WireUsage, finish_reason
 from gateway.wire.protocol import Progress
+from gateway.wire.text import lenient
 
 
 class _Block(msgspec.Struct, gc=False):
@@ -92,7 +93,7 @@ class _Reader:
 
     def _read(self, data: bytes) -> _Event:
         try:
-            event = _events.decode(data)
+            event = lenient(_events.decode, data)
         except msgspec.ValidationError:
             event = _Event(_kind(data))
             if event.type in _KNOWN:

@@ -159,10 +159,10 @@ def _document(part: Document, where: str) -> dict[str, Any] | None:
         source = {"type": "text", "media_type": "text/plain", "data": part.text}
     elif part.data is not None:
         source = _file_source(part.data, part.media_type or "", where)
-    elif part.url:
+    elif part.url and not (part.media_type or "").startswith("video/"):
         source = {"type": "url", "url": part.url}
     else:
-        raise BadRequest("unsupported", "this model cannot read another provider's stored files", param=where)
+        raise BadRequest("unsupported", "this model reads neither films nor other providers' files", param=where)
     block: dict[str, Any] = {"type": "document", "source": source}
     if part.name:
         block["title"] = part.name[:500]

@@ -8,9 +8,8 @@ import msgspec
 
 from gateway.chat import Answer, ChatRequest, Reasoning, Text, ToolCall
 from gateway.errors import UpstreamFailed, UpstreamInvalidResponse
-from gateway.wire.ollama.encoder import CHAT, GENERATE, Shape, done_reason, metrics, timestamp
+from gateway.wire.ollama.encoder import CHAT, GENERATE, Shape, done_reason, metrics, timestamp, tool_calls
 from gateway.wire.ollama.lines import Line, decode
-from gateway.wire.ollama.provider import tool_call
 from gateway.wire.ollama.request import unloads
 from gateway.wire.ollama.stream import new_call_id, note
 from gateway.wire.protocol import Progress
@@ -51,17 +50,16 @@ def encode_answer(shape: Shape, answer: Answer, model: str, answer_id: str, crea
     """A whole answer; parameters as for :class:`~gateway.wire.ollama.encoder.Encoder`."""
     text = "".join(part.text for part in answer.parts if isinstance(part, Text))
     thinking = "".join(part.text for part in answer.parts if isinstance(part, Reasoning))
-    calls = [part for part in answer.parts if isinstance(part, ToolCall)]
+    called = [part for part in answer.parts if isinstance(part, ToolCall)]
+    named = [
+        call if call.id else ToolCall(f"call_{answer_id}_{position}", call.name, call.arguments)
+        for position, call in enumerate(called)
+    ]
     beside: dict[str, Any] = {}
     if thinking:
         beside["thinking"] = thinking
-    if calls:
-        beside["tool_calls"] = [
-            tool_call(
-                position, call if call.id else ToolCall(f"call_{answer_id}_{position}", call.name, call.arguments)
-            )
-            for position, call in enumerate(calls)
-        ]
+    if calls := tool_calls(named, answer.finish):
+        beside["tool_calls"] = calls
     return msgspec.json.encode(
         {
             "model": answer.model or model,

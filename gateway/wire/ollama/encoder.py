@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
@@ -24,7 +24,7 @@ from gateway.chat import (
 )
 from gateway.errors import RelayError
 from gateway.wire.ollama.errors import encode_inband
-from gateway.wire.ollama.provider import tool_call
+from gateway.wire.ollama.provider import is_cut, tool_call
 from gateway.wire.text import one_line
 
 _encode = msgspec.json.encode
@@ -153,16 +153,20 @@ class Encoder:
         call.arguments += delta.arguments
 
     def _whole_calls(self) -> bytes:
-        if not self._calls:
+        gathered = [ToolCall(call.id, call.name, call.arguments) for call in self._calls.values()]
+        self._calls.clear()
+        calls = tool_calls(gathered, self._reason)
+        if not calls:
             return b""
         if self._first is None:
             self._first = self._clock()
-        calls = [
-            tool_call(position, ToolCall(call.id, call.name, call.arguments))
-            for position, call in enumerate(self._calls.values())
-        ]
-        self._calls.clear()
         return self._head + self._shape.calls + one_line(_encode(calls)) + self._more
+
+
+def tool_calls(calls: list[ToolCall], finish: FinishReason) -> list[dict[str, Any]]:
+    """An answer's calls. One that was cut off by the limit is left out, as Ollama does: clients run what they get."""
+    whole = [call for call in calls if finish != "length" or not is_cut(call.arguments)]
+    return [tool_call(position, call) for position, call in enumerate(whole)]
 
 
 def head(model: str, created: float) -> bytes:

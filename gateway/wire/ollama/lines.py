@@ -14,6 +14,7 @@ import msgspec
 from gateway.chat import Failure, FinishReason, Usage
 from gateway.errors import UpstreamInvalidResponse
 from gateway.wire.ollama.errors import describe
+from gateway.wire.text import lenient
 
 
 class _Struct(msgspec.Struct, gc=False):
@@ -96,7 +97,7 @@ _INVALID = "the provider's answer is not of Ollama's protocol"
 def decode(raw: bytes) -> Line:
     """One line, or one whole body. Raises UpstreamInvalidResponse where it is not of this wire."""
     try:
-        line = _decoder.decode(raw)
+        line = lenient(_decoder.decode, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamInvalidResponse(_INVALID) from error
     if line.done is None and line.message is None and line.response is None and not line.error:

@@ -36,6 +36,7 @@ _PATHS = {"ollama": CHAT_PATH, "ollama.generate": GENERATE_PATH}
 _LEVELS = {"minimal": "low", "xhigh": "max", "ultra": "max"}
 
 _encode = msgspec.json.encode
+_any = msgspec.json.Decoder().decode
 
 
 def encode_request(request: ChatRequest, target: Target) -> tuple[str, bytes]:
@@ -62,8 +63,8 @@ def encode_request(request: ChatRequest, target: Target) -> tuple[str, bytes]:
         body["format"] = _format(request.response_format)
     if options := _options(request):
         body["options"] = options
-    if request.effort is not None:
-        body["think"] = _think(request.effort)
+    if request.effort is not None and (think := _think(request.effort)) is not None:
+        body["think"] = think
     return CHAT_PATH, _encode(body)
 
 
@@ -118,7 +119,7 @@ def _content(role: str, parts: Iterable[Part]) -> dict[str, Any]:
         elif isinstance(part, Document):
             if part.text is None:
                 raise BadRequest("unsupported", "Ollama takes no files but pictures; send a document's text instead")
-            texts.append(part.text)
+            texts.append(part.text if part.name is None else f"{part.name}:\n{part.text}")
     # What a model wrote follows without a seam, in however many parts another wire keeps it.
     content: dict[str, Any] = {"role": role, "content": ("" if role == "assistant" else "\n").join(texts)}
     if files:
@@ -137,6 +138,15 @@ def tool_call(position: int, call: ToolCall) -> dict[str, Any]:
     """One call as a message carries it. Arguments that are no JSON object become an empty one."""
     function = {"index": position, "name": call.name, "arguments": arguments_object(call.arguments)}
     return {"id": call.id, "function": function} if call.id else {"function": function}
+
+
+def is_cut(arguments: str) -> bool:
+    """Whether a call's arguments end before they are JSON, which is to be asked only of an answer that was cut."""
+    try:
+        _any(arguments or "{}")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return True
+    return False
 
 
 def arguments_object(text: str) -> msgspec.Raw:
@@ -190,8 +200,9 @@ def _options(request: ChatRequest) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _think(effort: Effort) -> bool | str:
+def _think(effort: Effort) -> bool | str | None:
+    """None leaves it to the server: a model that can think does, and one that cannot refuses to be told to."""
     if not effort.enabled or effort.level == "none":
         return False
     level = _LEVELS.get(effort.level or "", effort.level)
-    return level if level in THINK_LEVELS else True
+    return level if level in THINK_LEVELS else None

@@ -26,8 +26,9 @@ _LATEST = ":latest"
 def decode_chat(body: bytes) -> ChatRequest:
     """A request to ``/api/chat``.
 
-    Raises BadRequest with the codes of :func:`gateway.wire.body.parse`, missing_model, invalid_messages,
-    invalid_tools, invalid_stream and ``invalid_<field>`` for every other field that is read here.
+    Without messages Ollama only loads the model, so the request has none then. Raises BadRequest with the codes of
+    :func:`gateway.wire.body.parse`, missing_model, invalid_messages, invalid_tools, invalid_stream and
+    ``invalid_<field>`` for every other field that is read here.
     """
     parsed = bodies.parse(body)
     values = parsed.values
@@ -163,8 +164,10 @@ class _Calls:
 
 
 def _messages(value: Any) -> tuple[Message, ...]:
-    if type(value) is not list or not value:
-        raise _invalid("messages", "must be a non-empty array")
+    if value is None:
+        return ()
+    if type(value) is not list:
+        raise _invalid("messages", "must be an array")
     if len(value) > MAX_MESSAGES:
         raise _invalid("messages", f"must have at most {MAX_MESSAGES} items")
     calls: _Calls | None = None
@@ -190,7 +193,8 @@ def _message(value: Any, where: str, calls: _Calls) -> Message:
     known = _ROLES.get(role.lower()) if type(role) is str else None
     if known is None:
         raise _invalid(f"{where}.role", "must be system, user, assistant or tool")
-    content = _string(value, "content", where)
+    # Ollama's own client for Python leaves empty values out.
+    content = _string(value, "content", where) if "content" in value else ""
     images = _images(value.get("images"), f"{where}.images")
     if known == "tool":
         if content is None:

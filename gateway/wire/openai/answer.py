@@ -9,11 +9,12 @@ import msgspec
 from gateway.chat import Answer, ChatRequest, Reasoning, Text, ToolCall
 from gateway.errors import UpstreamFailed, UpstreamInvalidResponse
 from gateway.wire.openai import told
-from gateway.wire.openai.calls import whole_call
-from gateway.wire.openai.chunks import FAILED, Completion, Delta, WholeChoice, finish_reason, legacy_call, usage_of
+from gateway.wire.openai.calls import EVERY_CALLS_ID, whole_call
+from gateway.wire.openai.chunks import Completion, Delta, WholeChoice, failed, finish_reason, legacy_call, usage_of
 from gateway.wire.openai.content import said, thoughts
 from gateway.wire.openai.vocabulary import FINISH, call_id, speaks_of_functions, usage_object
 from gateway.wire.protocol import Progress
+from gateway.wire.text import lenient
 
 _completion = msgspec.json.Decoder(Completion).decode
 _anything = msgspec.json.Decoder().decode
@@ -26,7 +27,11 @@ _json = msgspec.json.Encoder().encode
 def decode_answer(body: bytes) -> Answer:
     """See :meth:`gateway.wire.protocol.Wire.decode_answer`."""
     completion, choice, message = _read(body)
-    calls = [call for value in _calls(message) if (call := whole_call(value)) is not None]
+    calls = [
+        msgspec.structs.replace(call, id="") if call.id == EVERY_CALLS_ID else call
+        for value in _calls(message)
+        if (call := whole_call(value)) is not None
+    ]
     thinking = thoughts(message)
     refusal = message.refusal
     return Answer(
@@ -56,18 +61,18 @@ def watch_answer(body: bytes) -> Progress:
 def _read(body: bytes) -> tuple[Completion, WholeChoice, Delta]:
     """A whole answer, its first choice and that one's message."""
     try:
-        completion = _completion(body)
+        completion = lenient(_completion, body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         completion = Completion()
     choice = completion.choices[0] if completion.choices else None
     error = completion.error or (choice and choice.error)
     if not error and choice is not None:
-        if type(choice.finish_reason) is str and choice.finish_reason.lower() in FAILED:
+        if failed(choice.finish_reason):
             error = f"the provider broke off with finish reason {choice.finish_reason}"
         elif choice.message is not None:
             return completion, choice, choice.message
-    failed = told.failure(error) if error else _failure(body)
-    raise UpstreamFailed(failed.message)
+    failure = told.failure(error) if error else _failure(body)
+    raise UpstreamFailed(failure.message)
 
 
 def _failure(body: bytes) -> Any:
@@ -82,8 +87,8 @@ def _failure(body: bytes) -> Any:
 
 
 def _calls(message: Delta) -> list[Any]:
-    if type(message.tool_calls) is list and message.tool_calls:
-        return message.tool_calls
+    if calls := message.calls():
+        return calls
     call = legacy_call(message)
     return [] if call is None else [call]
 

@@ -11,6 +11,11 @@ from gateway.chat import ToolCall, ToolCallDelta
 #: What a call without arguments is called with; nothing at all is not JSON, and clients parse it.
 NO_ARGUMENTS = "{}"
 
+#: text-generation-inference's id for each and every call, which is as good as none.
+EVERY_CALLS_ID = "0"
+
+_any = msgspec.json.Decoder().decode
+
 
 def whole_call(value: Any) -> ToolCall | None:
     """One of a whole message's ``tool_calls``, or its ``function_call``; None where it is neither."""
@@ -32,10 +37,16 @@ class _Call(msgspec.Struct, gc=False):
     index: int
     id: str | None
     name: str | None = None
-    #: Whether any arguments have been seen.
-    begun: bool = False
-    #: Arguments that came before the name.
-    held: str = ""
+    #: The arguments so far.
+    arguments: str = ""
+
+    def is_whole(self) -> bool:
+        """Whether nothing can be added to the arguments."""
+        try:
+            _any(self.arguments)
+        except msgspec.MsgspecError:
+            return False
+        return True
 
 
 class Calls:
@@ -45,6 +56,8 @@ class Calls:
     wild: no index; one index for all calls; the id or the name again with every fragment; another id with every
     fragment; no id; the name late; arguments missing, null or not a string. Hence: an index or, without one, a known
     id says which call it is, and a fragment that has both a name and a new id begins a call whatever else it says.
+    Gemini has had one index for all calls and no ids: then another name begins a call, and so does the same name with
+    arguments where those before are whole.
     """
 
     __slots__ = ("_at", "_calls")
@@ -57,31 +70,46 @@ class Calls:
         """What ``fragment``, an item of a delta's ``tool_calls``, adds; None where that is nothing yet."""
         if type(fragment) is not dict:
             return None
-        function = fragment.get("function")
-        if type(function) is not dict:
-            function = {}
-        name, arguments = _word(function.get("name")), _arguments(function.get("arguments"))
-        call = self._find(fragment.get("index"), _word(fragment.get("id")), name)
-        call.begun = call.begun or bool(arguments)
+        call, name, arguments = self._take(fragment)
         if call.name is not None:
             return ToolCallDelta(call.index, arguments=arguments) if arguments else None
         if name is None:
-            call.held += arguments
             return None
         call.name = name
-        return ToolCallDelta(call.index, call.id, name, call.held + arguments)
+        return ToolCallDelta(call.index, call.id, name, call.arguments)
+
+    def place(self, fragment: dict[str, Any]) -> int:
+        """The number of the call to which ``fragment`` belongs; for whoever passes fragments on as they are."""
+        call, name, _ = self._take(fragment)
+        call.name = call.name or name
+        return call.index
+
+    def silent(self) -> list[int]:
+        """The numbers of the calls that have no arguments so far."""
+        return [call.index for call in self._calls if not call.arguments]
 
     def rest(self) -> list[ToolCallDelta]:
         """What is still missing at the end of the answer: arguments that never came, calls without a name."""
         deltas: list[ToolCallDelta] = []
         for call in self._calls:
             if call.name is None:
-                deltas.append(ToolCallDelta(call.index, call.id, "", call.held or NO_ARGUMENTS))
-            elif not call.begun:
+                deltas.append(ToolCallDelta(call.index, call.id, "", call.arguments or NO_ARGUMENTS))
+            elif not call.arguments:
                 deltas.append(ToolCallDelta(call.index, arguments=NO_ARGUMENTS))
         return deltas
 
-    def _find(self, position: Any, call_id: str | None, name: str | None) -> _Call:
+    def _take(self, fragment: dict[str, Any]) -> tuple[_Call, str | None, str]:
+        """The call to which ``fragment`` belongs, with its arguments now, and the fragment's name and arguments."""
+        function = fragment.get("function")
+        if type(function) is not dict:
+            function = {}
+        name, arguments = _word(function.get("name")), _arguments(function.get("arguments"))
+        call_id = _word(fragment.get("id"))
+        call = self._find(fragment.get("index"), None if call_id == EVERY_CALLS_ID else call_id, name, arguments)
+        call.arguments += arguments
+        return call, name, arguments
+
+    def _find(self, position: Any, call_id: str | None, name: str | None, arguments: str) -> _Call:
         call: _Call | None
         if type(position) is int:
             call = self._at.get(position)
@@ -91,7 +119,7 @@ class Calls:
             call = self._calls[-1] if self._calls else None
             if call is not None and call.name is not None and name is not None:
                 call = None
-        if call is None or (name is not None and call_id is not None and call.id not in (None, call_id)):
+        if call is None or (name is not None and _is_another(call, call_id, name, arguments)):
             call = _Call(len(self._calls), call_id)
             self._calls.append(call)
         if type(position) is int:
@@ -100,6 +128,13 @@ class Calls:
             call.id = call.id or call_id
             self._at[call_id] = call
         return call
+
+
+def _is_another(call: _Call, call_id: str | None, name: str, arguments: str) -> bool:
+    """Whether a fragment with a name begins a call after ``call``, to which its index points."""
+    if call_id is not None:
+        return call.id not in (None, call_id)
+    return call.name is not None and (name != call.name or (bool(arguments) and call.is_whole()))
 
 
 def _word(value: Any) -> str | None:

@@ -15,6 +15,8 @@ from gateway.chat import FinishReason, Usage
 from gateway.errors import UpstreamInvalidResponse
 from gateway.wire import sse
 from gateway.wire.openai import told
+from gateway.wire.openai.calls import EVERY_CALLS_ID
+from gateway.wire.text import lenient
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -32,6 +34,11 @@ class Delta(msgspec.Struct, gc=False):
     #: What came before tool calls: one call, without an id.
     function_call: Any = None
 
+    def calls(self) -> list[Any]:
+        """The tool calls, or fragments of them; text-generation-inference streams one without a list around it."""
+        calls = self.tool_calls
+        return calls if type(calls) is list else [calls] if type(calls) is dict else []
+
     def says_something(self) -> bool:
         """Whether there is content here, in the sense of :attr:`gateway.wire.protocol.Progress.content`."""
         # A call is content only if it names something: Snowflake sends an empty one with every message.
@@ -47,10 +54,9 @@ class Delta(msgspec.Struct, gc=False):
 
     def first_call_id(self) -> str | None:
         """The id of the first tool call: "" where it has none, None where there is no call."""
-        calls = self.tool_calls
-        if type(calls) is list and calls:
+        if calls := self.calls():
             call_id = calls[0].get("id") if type(calls[0]) is dict else None
-            return call_id if type(call_id) is str else ""
+            return call_id if type(call_id) is str and call_id != EVERY_CALLS_ID else ""
         return None if legacy_call(self) is None else ""
 
 
@@ -106,6 +112,7 @@ _NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 class _PlainDelta(msgspec.Struct, gc=False):
     content: Annotated[str, msgspec.Meta(min_length=1)]
+    tool_calls: None = None
 
 
 class _PlainChoice(msgspec.Struct, gc=False):
@@ -164,7 +171,7 @@ def read(event: bytes) -> Chunk | None:
     if data == b"[DONE]":
         return DONE
     try:
-        chunk = _chunk(data)
+        chunk = lenient(_chunk, data)
     except _NOT_JSON:
         return _without_choices(Chunk(), data)
     return chunk if chunk.choices is not None or chunk.error else _without_choices(chunk, data)
@@ -209,15 +216,33 @@ _FINISH: dict[str, FinishReason] = {
     "safety": "content_filter",
     "recitation": "content_filter",
     "sensitive": "content_filter",
+    "prohibited_content": "content_filter",
+    "blocklist": "content_filter",
+    "error_toxic": "content_filter",
+    "error_limit": "length",
 }
 
-#: Finish reasons that say that the answer failed (OpenRouter and Mistral; DeepSeek; Z.AI; vLLM).
-FAILED = frozenset({"error", "insufficient_system_resource", "network_error", "abort"})
+#: Finish reasons that say that the answer failed (OpenRouter and Mistral; DeepSeek; Z.AI; vLLM; Gemini, whose
+#: function_call_filter took a tool call out of the answer).
+_FAILED = frozenset(
+    {"error", "insufficient_system_resource", "network_error", "abort"}
+    | {"function_call_filter", "malformed_function_call"}
+)
+
+
+def _reason(value: Any) -> str:
+    """A finish reason in lower case, without the detail that Gemini appends: ``content_filter: SAFETY``."""
+    return value.partition(":")[0].strip().lower() if type(value) is str else ""
+
+
+def failed(value: Any) -> bool:
+    """Whether a finish reason says that the answer failed."""
+    return _reason(value) in _FAILED
 
 
 def finish_reason(value: Any, *, called: bool) -> FinishReason:
     """The hub's word for a provider's finish reason; ``called`` says whether the answer calls a tool."""
-    reason = _FINISH.get(value.lower(), "stop") if type(value) is str else "stop"
+    reason = _FINISH.get(_reason(value), "stop")
     # Gemini and Ollama finish a tool call with "stop", others with nothing at all.
     return "tool_calls" if called and reason == "stop" else reason
 

@@ -9,6 +9,8 @@ import msgspec
 from gateway.chat import Audio, ChatRequest, Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from gateway.errors import BadRequest
 from gateway.wire.forward import forward
+from gateway.wire.openai.models import Manners, manners
+from gateway.wire.openai.schemas import may_be_strict, with_properties
 from gateway.wire.protocol import Target
 
 PATH = "/chat/completions"
@@ -17,10 +19,6 @@ _json = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 _USAGE = msgspec.Raw(b'{"include_usage":true}')
-
-# OpenAI's reasoning models refuse max_tokens ("Use 'max_completion_tokens' instead") and sampling parameters; others
-# of this wire may not know max_completion_tokens.
-_OPENAI_REASONING = ("o1", "o3", "o4", "gpt-5")
 
 # Models that take reasoning_effort, with the level that is the nearest to none; anywhere else the field is an error.
 _EFFORT = (
@@ -38,10 +36,12 @@ _EFFORT = (
 )
 _LEVELS = {"none": None, "minimal": "low", "xhigh": "high", "max": "high"}
 
-# Models that want their own thinking back while they use tools (DeepSeek, "Thinking mode"); others refuse the field.
-_REPLAYED = ("deepseek", "kimi", "glm")
+_SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
 
-_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+# What does not change an answer, and who refuses unknown fields may refuse.
+_DISPENSABLE = ("seed", "user", "store", "service_tier", "safety_identifier", "prompt_cache_key")
+
+_JSON_RULE = "Answer with a JSON object."
 #: OpenAI refuses a longer ``user``.
 _MAX_USER = 64
 
@@ -57,13 +57,38 @@ def encode_request(request: ChatRequest, target: Target) -> tuple[str, bytes]:
 def _same(request: ChatRequest, target: Target) -> bytes:
     """The client's own fields; beside the model only what the provider must see otherwise differs."""
     fields = request.fields.copy()
-    if "max_tokens" in fields and _is_openai_reasoning(target.model):
+    ways = manners(target.model)
+    if ways.new_limit and "max_tokens" in fields:
         fields.setdefault("max_completion_tokens", fields.pop("max_tokens"))
+    if not ways.samples:
+        for name in _SAMPLING:
+            fields.pop(name, None)
+    if not target.stream_usage:
+        for name in _DISPENSABLE:
+            fields.pop(name, None)
+        if "max_completion_tokens" in fields:
+            fields["max_tokens"] = fields.pop("max_completion_tokens")
+    if (messages := _reworded(request, ways)) is not None:
+        fields["messages"] = messages
     if request.stream and target.stream_usage:
         fields["stream_options"] = _with_usage(fields.get("stream_options"))
     elif request.stream:
         fields.pop("stream_options", None)
     return forward(fields, target.model)
+
+
+def _reworded(request: ChatRequest, ways: Manners) -> msgspec.Raw | None:
+    """The client's messages as the model takes them; None where it takes them as they are."""
+    raw = request.fields["messages"]
+    developed = not ways.developers and b'"developer"' in bytes(raw)
+    tooled = (ways.mistral or ways.signed) and any(message.role == "tool" for message in request.messages)
+    if not developed and not tooled:
+        return None
+    messages = _decode(raw)
+    for message in messages if developed else ():
+        if message["role"] == "developer":
+            message["role"] = "system"
+    return msgspec.Raw(_json(ways.converse(messages) if tooled else messages))
 
 
 def _with_usage(raw: msgspec.Raw | None) -> msgspec.Raw:
@@ -81,7 +106,7 @@ def _translated(request: ChatRequest, target: Target) -> dict[str, Any]:
     if request.n > 1:
         raise BadRequest("unsupported", "n must be 1 here", param="n")
     model = target.model
-    reasons = _is_openai_reasoning(model)
+    reasons = manners(model).new_limit
     body: dict[str, Any] = {"model": model, "messages": _messages(request.messages, model)}
     if request.stream:
         body["stream"] = True
@@ -92,7 +117,7 @@ def _translated(request: ChatRequest, target: Target) -> dict[str, Any]:
         limit = request.max_tokens if target.max_output is None else min(request.max_tokens, target.max_output)
         body["max_completion_tokens" if reasons else "max_tokens"] = limit
     if not reasons:
-        for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
+        for name in _SAMPLING:
             if (value := getattr(request, name)) is not None:
                 body[name] = value
     if request.stop:
@@ -106,7 +131,9 @@ def _translated(request: ChatRequest, target: Target) -> dict[str, Any]:
     if request.tools:
         _put_tools(body, request)
     if request.response_format is not None:
-        body["response_format"] = _response_format(request)
+        body["response_format"] = wanted = _response_format(request)
+        if wanted["type"] == "json_object":
+            _ask_for_json(body["messages"])
     if (effort := _effort(request, model)) is not None:
         body["reasoning_effort"] = effort
     return body
@@ -118,8 +145,9 @@ def _put_tools(body: dict[str, Any], request: ChatRequest) -> None:
         function: dict[str, Any] = {"name": tool.name}
         if tool.description is not None:
             function["description"] = tool.description
-        function["parameters"] = _NO_PARAMETERS if tool.parameters is None else tool.parameters
-        if tool.strict is not None:
+        function["parameters"] = with_properties(tool.parameters)
+        # Anthropic's strict tools may have optional parameters, which OpenAI refuses in strict ones.
+        if tool.strict is not None and may_be_strict(function["parameters"]):
             function["strict"] = tool.strict
         tools.append({"type": "function", "function": function})
     body["tools"] = tools
@@ -129,6 +157,17 @@ def _put_tools(body: dict[str, Any], request: ChatRequest) -> None:
         body["tool_choice"] = named if choice.mode == "named" else choice.mode
     if request.parallel_tool_calls is not None:
         body["parallel_tool_calls"] = request.parallel_tool_calls
+
+
+def _ask_for_json(messages: list[dict[str, Any]]) -> None:
+    """OpenAI and others refuse JSON mode where no message speaks of JSON; Ollama's clients need not."""
+    if b"json" in _json([message["content"] for message in messages]).lower():
+        return
+    first = messages[0]
+    if first["role"] == "system":
+        first["content"] = f"{first['content']}\n\n{_JSON_RULE}".lstrip()
+    else:
+        messages.insert(0, {"role": "system", "content": _JSON_RULE})
 
 
 def _response_format(request: ChatRequest) -> dict[str, Any]:
@@ -156,15 +195,11 @@ def _effort(request: ChatRequest, model: str) -> str | None:
     return "low" if effort.budget < 4096 else "medium" if effort.budget < 16384 else "high"
 
 
-def _is_openai_reasoning(model: str) -> bool:
-    return model.startswith(_OPENAI_REASONING)
-
-
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
 def _messages(messages: tuple[Message, ...], model: str) -> list[dict[str, Any]]:
-    replays = model.rpartition("/")[2].lower().startswith(_REPLAYED)
+    ways = manners(model)
     written: list[dict[str, Any]] = []
     ids = _Ids()
     #: What tools returned beside text: this wire takes it only from the user, after all of a turn's results.
@@ -185,10 +220,10 @@ def _messages(messages: tuple[Message, ...], model: str) -> list[dict[str, Any]]
         elif message.role == "user":
             written.append(_user(message.parts))
         else:
-            written.append(_assistant(message, ids, replays))
+            written.append(_assistant(message, ids, ways.replays))
     if shown:
         written.append(_user(tuple(shown)))
-    return written
+    return ways.converse(written)
 
 
 def _user(parts: tuple[Part, ...]) -> dict[str, Any]:
@@ -203,8 +238,9 @@ def _assistant(message: Message, ids: _Ids, replays: bool) -> dict[str, Any]:
     # What a model wrote follows without a seam, in however many parts another wire keeps it.
     text = "".join(part.text for part in message.parts if type(part) is Text)
     written: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else "")}
-    if replays and (thinking := "\n".join(part.text for part in message.parts if type(part) is Reasoning)):
-        written["reasoning_content"] = thinking
+    thoughts = [part.text for part in message.parts if type(part) is Reasoning and part.text]
+    if replays and thoughts:
+        written["reasoning_content"] = "\n".join(thoughts)
     if calls:
         written["tool_calls"] = [
             {

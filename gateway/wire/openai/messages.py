@@ -13,6 +13,9 @@ from gateway.wire.openai.content import said, thoughts
 #: No conversation has more turns; a body with more is an attack on whoever walks through them.
 MAX_MESSAGES = 10_000
 
+#: The media type of a film that only the provider fetches.
+VIDEO = "video/*"
+
 _PLAIN: dict[str, Role] = {"user": "user", "system": "system", "developer": "system"}
 
 
@@ -181,6 +184,14 @@ def _file(item: dict[str, Any], where: str) -> list[Part]:
     return [Document(media_type, data, name=name)]
 
 
+def _video(item: dict[str, Any], where: str) -> list[Part]:
+    # OpenRouter's and vLLM's own.
+    video = item.get("video_url")
+    url = _string(video.get("url") if type(video) is dict else video, f"{where}.video_url.url")
+    media_type, data = _data_url(url, f"{where}.video_url.url") or (VIDEO, None)
+    return [Document(media_type, data, url=url if data is None else None)]
+
+
 def _document(item: dict[str, Any], where: str) -> list[Part]:
     # Mistral's own.
     return [Document(url=_string(item.get("document_url"), f"{where}.document_url"))]
@@ -194,6 +205,7 @@ _PARTS = {
     "refusal": _refusal,
     "thinking": _thinking,
     "document_url": _document,
+    "video_url": _video,
 }
 
 

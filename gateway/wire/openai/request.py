@@ -27,6 +27,7 @@ def decode_request(body: bytes) -> ChatRequest:
     messages = decode_messages(values.get("messages"))
     request = ChatRequest("openai", model_of(values), messages, parsed.raw, include_usage=False)
     read_fields(request, values, FIELDS)
+    _keep_allowed(request, values.get("tool_choice"))
     return request
 
 
@@ -40,6 +41,8 @@ def check_translatable(request: ChatRequest) -> None:
     choice = request.tool_choice
     if choice is not None and choice.mode == "named" and all(tool.name != choice.name for tool in request.tools):
         raise BadRequest("unsupported", "the chosen model cannot call that tool", param="tool_choice")
+    if choice is not None and choice.mode == "required" and not request.tools:
+        raise BadRequest("unsupported", "the chosen model can call none of these tools", param="tool_choice")
 
 
 def model_of(values: dict[str, Any]) -> str:
@@ -245,6 +248,16 @@ def _tool_choice(request: ChatRequest, value: Any) -> None:
     if type(name) is not str or not name:
         raise invalid("tool_choice", "must be a string", "tool_choice.function.name")
     request.tool_choice = ToolChoice("named", name)
+
+
+def _keep_allowed(request: ChatRequest, choice: Any) -> None:
+    """Of the tools only those that an ``allowed_tools`` choice lists: no other wire has a word for it."""
+    allowed = choice.get("allowed_tools") if type(choice) is dict else None
+    listed = allowed.get("tools") if type(allowed) is dict else None
+    if type(listed) is list:
+        functions = [item.get("function", item) for item in listed if type(item) is dict]
+        names = [function.get("name") for function in functions if type(function) is dict]
+        request.tools = tuple(tool for tool in request.tools if tool.name in names)
 
 
 def _function_call(request: ChatRequest, value: Any) -> None:

@@ -136,6 +136,12 @@ def test_an_answer_of_another_wire() -> None:
     }
 
 
+def test_blanks_are_no_block() -> None:
+    # A client sends the answer back, and Anthropic refuses a text block of blanks.
+    body = encode(Answer(None, None, (Text("\n\n"), ToolCall("a", "f", "{}")), "tool_calls", Usage()))
+    assert body["content"] == [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]
+
+
 def test_a_refusal() -> None:
     body = encode(Answer("chatcmpl-1", "gpt-x", (Text(""),), "stop", Usage(), refusal="I cannot."))
     assert (body["content"], body["stop_reason"]) == ([{"type": "text", "text": "I cannot."}], "refusal")

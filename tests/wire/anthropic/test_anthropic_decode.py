@@ -21,6 +21,7 @@ from gateway.chat import (
     ToolChoice,
     ToolResult,
 )
+from gateway.errors import BadRequest
 from gateway.wire.anthropic import DIALECT
 from gateway.wire.anthropic.vocabulary import UNSIGNED
 from tests.wire.anthropic.requests import USER, body, decode
@@ -225,6 +226,14 @@ def test_no_choice_is_left_without_the_clients_own_tools() -> None:
     tools = [{"type": "web_search_20250305", "name": "web_search"}]
     request = decode(body(tools=tools, tool_choice={"type": "auto"}))
     assert (request.tools, request.tool_choice) == ((), None)
+
+
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "web_search"}])
+def test_a_choice_among_server_tools_cannot_be_translated(choice: dict[str, Any]) -> None:
+    tools = [{"type": "web_search_20250305", "name": "web_search"}]
+    with pytest.raises(BadRequest) as caught:
+        DIALECT.check_translatable(decode(body(tools=tools, tool_choice=choice)))
+    assert caught.value.code == "unsupported"
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,32 @@ def test_thoughts_of_other_wires_models_do_not_reach_anthropic() -> None:
     ]
 
 
+SIGNED_BLOCK: dict[str, Any] = {"type": "thinking", "thinking": "hm", "signature": "Eo="}
+FOREIGN_BLOCK: dict[str, Any] = {**SIGNED_BLOCK, "signature": UNSIGNED}
+USE: dict[str, Any] = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+RESULT: list[dict[str, Any]] = [{"type": "tool_result", "tool_use_id": "a"}, {"type": "text", "text": "So?"}]
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "thinks"),
+    [
+        ([SIGNED_BLOCK, USE], RESULT, True),
+        ([{"type": "redacted_thinking", "data": "Ev="}, USE], RESULT, True),
+        ([FOREIGN_BLOCK, SIGNED_BLOCK, USE], RESULT, True),
+        ([FOREIGN_BLOCK, USE], RESULT, False),
+        ([USE], RESULT, False),
+        # The loop is over.
+        ([{"type": "text", "text": "Yes."}], [{"type": "text", "text": "So?"}], True),
+    ],
+)
+def test_no_budget_for_thoughts_in_a_tool_loop_that_another_model_began(said: Any, heard: Any, thinks: bool) -> None:
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": said}]
+    body = {"model": "smart", "max_tokens": 2048, "messages": [*messages, {"role": "user", "content": heard}]}
+    for wanted, kept in (({"type": "enabled", "budget_tokens": 1024}, thinks), ({"type": "adaptive"}, True)):
+        sent = json.loads(forward(json.dumps({**body, "thinking": wanted})))
+        assert (sent.get("thinking") == wanted) is kept
+
+
 # --- fields ---------------------------------------------------------------------------------------------------------
 
 

@@ -206,6 +206,27 @@ def use(index: int, call_id: str, **given: Any) -> dict[str, Any]:
             [call(0, '{"x":{}', "c0"), call(1, "{}", "c1"), call(0, "}")],
             [use(0, "c0", x={}), use(1, "c1")],
         ),
+        # What comes amid a call's arguments follows the call.
+        (
+            [call(0, '{"x":', "c0"), TextDelta("b"), ReasoningDelta("hm"), call(0, "1}"), TextDelta("c")],
+            [
+                use(0, "c0", x=1),
+                {"type": "text", "text": "b"},
+                {"type": "thinking", "thinking": "hm", "signature": UNSIGNED},
+                {"type": "text", "text": "c"},
+            ],
+        ),
+        (
+            [call(0, '{"x":', "c0"), TextDelta("b"), call(1, "{}", "c1"), call(0, "1}")],
+            [use(0, "c0", x=1), use(1, "c1"), {"type": "text", "text": "b"}],
+        ),
+        # Nobody may send a block of blanks to Anthropic, and clients send back what they got.
+        ([TextDelta("\n"), TextDelta("\n"), call(0, "{}", "c0"), TextDelta("\n")], [use(0, "c0")]),
+        ([TextDelta("\n"), TextDelta(" a"), TextDelta(" ")], [{"type": "text", "text": "\n a "}]),
+        (
+            [TextDelta("\n"), ReasoningDelta("hm"), TextDelta("\n"), TextDelta("a")],
+            [{"type": "thinking", "thinking": "hm", "signature": UNSIGNED}, {"type": "text", "text": "\na"}],
+        ),
         # What comes for a call after its block ended is lost; its place is gone.
         ([call(0, "{}", "c0"), TextDelta("b"), call(0, "{}")], [use(0, "c0"), {"type": "text", "text": "b"}]),
         ([call(0, "null", "c0")], [use(0, "c0")]),

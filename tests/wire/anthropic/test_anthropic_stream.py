@@ -263,3 +263,11 @@ def test_what_other_vendors_leave_out() -> None:
     )
     assert decode(stream)[0] == [Start(), TextDelta("Hi"), Finish("stop")]
     assert watch(stream)[0] == stream
+
+
+def test_half_a_character_breaks_nothing() -> None:
+    stream = START + OPEN + text("a?").replace(b"?", rb"\ud83d") + stop(0) + ending()
+    events, progress = decode(stream)
+    assert progress.complete
+    assert any(type(event) is TextDelta and "\ufffd" in event.text for event in events)
+    assert watch(stream)[0] == stream

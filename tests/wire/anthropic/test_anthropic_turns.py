@@ -216,6 +216,8 @@ def test_a_picture_or_file_without_anything_is_left_out(part: Part) -> None:
     [
         (Audio("AAAA", "wav"), {}),
         (Document(file_id="file-1"), {}),
+        (Document("video/*", url="https://a.test/b.mp4"), {}),
+        (Document("video/mp4", "AAAA"), {}),
         (Document("application/msword", "AAAA"), {}),
         (Document("text/plain", "/w=="), {}),
         (Document("text/plain", "?"), {}),

@@ -148,6 +148,21 @@ def test_calls_come_whole_with_the_finish(
     assert last["done_reason"] == "stop"
 
 
+def test_a_call_that_was_cut_off_is_not_told() -> None:
+    # Clients run every call that they get, whatever the end says.
+    whole, cut = ToolCallDelta(0, "call_a", "f", '{"x":1}'), ToolCallDelta(1, "call_b", "g", '{"y":')
+    told = {"id": "call_a", "function": {"index": 0, "name": "f", "arguments": {"x": 1}}}
+    first, last = lines(stream(chat_dialect(), whole, cut, Finish("length")))
+    assert first["message"]["tool_calls"] == [told]
+    assert last["done_reason"] == "length"
+    (only,) = lines(stream(chat_dialect(), cut, Finish("length")))
+    assert only["done_reason"] == "length"
+    parts = (ToolCall("call_a", "f", '{"x":1}'), ToolCall("call_b", "g", '{"y":'))
+    answer = Answer(None, "m", parts, "length", Usage())
+    body = json.loads(chat_dialect().encode_answer(answer, REQUEST, "smart", "7f", CREATED))
+    assert body["message"]["tool_calls"] == [told]
+
+
 def test_an_error_takes_the_place_of_the_end() -> None:
     encoder = chat_dialect().encoder(REQUEST, "smart", "7f", CREATED)
     assert encoder.encode(Failure("x")) == b""
@@ -317,8 +332,11 @@ def test_loading(keep_alive: Any, reason: str) -> None:
     assert json.loads(load_answer(request, CREATED)) == {**HEAD, "response": "", "done": True, "done_reason": reason}
 
 
-def test_loading_for_a_chat() -> None:
-    assert json.loads(load_answer(REQUEST, CREATED)) == {
+@pytest.mark.parametrize("fields", [{}, {"messages": []}, {"messages": None}])
+def test_loading_for_a_chat(fields: dict[str, Any]) -> None:
+    request = chat_dialect().decode_request(json.dumps({"model": "smart", **fields}).encode())
+    assert request.messages == ()
+    assert json.loads(load_answer(request, CREATED)) == {
         **HEAD,
         "message": {"role": "assistant", "content": ""},
         "done": True,

@@ -101,14 +101,14 @@ def test_a_plain_chat() -> None:
         ),
         ({"response_format": ResponseFormat("json")}, "format", "json"),
         ({"response_format": ResponseFormat("json_schema", {"type": "object"})}, "format", {"type": "object"}),
-        ({"effort": Effort()}, "think", True),
-        ({"effort": Effort(budget=2000)}, "think", True),
+        ({"effort": Effort()}, "think", None),
+        ({"effort": Effort(budget=2000)}, "think", None),
         ({"effort": Effort(enabled=False)}, "think", False),
         ({"effort": Effort("none")}, "think", False),
         ({"effort": Effort("minimal")}, "think", "low"),
         ({"effort": Effort("medium")}, "think", "medium"),
         ({"effort": Effort("xhigh")}, "think", "max"),
-        ({"effort": Effort("of tomorrow")}, "think", True),
+        ({"effort": Effort("of tomorrow")}, "think", None),
         ({"user": "u", "parallel_tool_calls": False}, "options", None),
     ],
 )
@@ -136,10 +136,16 @@ def test_tools_and_their_choice(choice: ToolChoice | None, offered: Any) -> None
 
 
 def test_text_and_pictures() -> None:
-    parts = (Text("a"), Image("image/png", "aWJ"), Document(text="b"), Audio("UklG", "wav"))
+    parts = (
+        Text("a"),
+        Image("image/png", "aWJ"),
+        Document(text="b"),
+        Document(text="c", name="d.txt"),
+        Audio("UklG", "wav"),
+    )
     assert messages(Message("system", (Text("s"), Text("t"))), Message("user", parts)) == [
         {"role": "system", "content": "s\nt"},
-        {"role": "user", "content": "a\nb", "images": ["aWJ", "UklG"]},
+        {"role": "user", "content": "a\nb\nd.txt:\nc", "images": ["aWJ", "UklG"]},
     ]
 
 

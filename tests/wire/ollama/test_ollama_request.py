@@ -100,6 +100,10 @@ def test_model_names(name: str, model: str, tags: tuple[str, ...]) -> None:
         ({"role": "user", "content": "a", "images": [PNG]}, (Text("a"), Image("image/png", PNG))),
         ({"role": "assistant", "content": "b", "thinking": "a"}, (Reasoning("a"), Text("b"))),
         ({"role": "assistant", "thinking": "a"}, (Reasoning("a"),)),
+        # Ollama's own client for Python leaves out what is empty.
+        ({"role": "system"}, (Text(""),)),
+        ({"role": "user", "images": [PNG]}, (Image("image/png", PNG),)),
+        ({"role": "tool", "tool_name": "f"}, (ToolResult("", (Text(""),), "f"),)),
     ],
 )
 def test_message_parts(message: dict[str, Any], parts: tuple[Any, ...]) -> None:

@@ -229,11 +229,18 @@ def test_bad_streams(run: Any, stream: bytes, error: type[UpstreamError]) -> Non
     assert type(caught.value) is error
 
 
-@pytest.mark.parametrize("arguments", [b'"\\ud800"', b'{"a":"\xff"}'])
-def test_arguments_that_are_no_text(arguments: bytes) -> None:
-    stream = b'{"message":{"tool_calls":[{"function":{"name":"f","arguments":' + arguments + b"}}]}}\n"
+def test_arguments_that_are_no_text() -> None:
+    stream = b'{"message":{"tool_calls":[{"function":{"name":"f","arguments":{"a":"\xff"}}}]}}\n'
     with pytest.raises(UpstreamInvalidResponse):
         decode([stream])
+
+
+def test_half_a_character_breaks_nothing() -> None:
+    stream = b'{"message":{"content":"a\\ud83d"}}\n{"message":{"content":"\\ude42b"},"done":true}\n'
+    events, progress = decode([stream])
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["a\ufffd", "\ufffdb"]
+    assert progress.complete
+    assert watch([stream])[0] == stream
 
 
 def test_what_comes_before_a_bad_line_of_the_same_chunk_is_passed_on() -> None:

@@ -38,7 +38,12 @@ def calls(*fragments: object, finish: object = None) -> bytes:
 
 def call(arguments: object = "", **more: object) -> dict[str, Any]:
     """The first fragment of a call of ``f``; ``more`` are the fragment's further fields, an id or an index."""
-    return {**more, "type": "function", "function": {"name": "f", "arguments": arguments}}
+    return named("f", arguments, **more)
+
+
+def named(name: str, arguments: object, **more: object) -> dict[str, Any]:
+    """As :func:`call`, of another function."""
+    return {**more, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def more(arguments: object, **fields: object) -> dict[str, Any]:

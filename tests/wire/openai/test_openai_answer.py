@@ -75,6 +75,11 @@ CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{
             answer(ToolCall("", "f", '{"x":1}'), finish="tool_calls"),
         ),
         (
+            whole(say(None, tool_calls=[CALL | {"id": "0"}, CALL | {"id": "0"}])),
+            answer(ToolCall("", "f", '{"x": 1}'), ToolCall("", "f", '{"x": 1}'), finish="tool_calls"),
+        ),
+        (whole(say(None, tool_calls=CALL)), answer(ToolCall("a", "f", '{"x": 1}'), finish="tool_calls")),
+        (
             whole(say(None, tool_calls=[{"id": "a", "type": "custom", "custom": {"name": "f", "input": "4"}}])),
             answer(ToolCall("a", "f", '{"input":"4"}'), finish="tool_calls"),
         ),
@@ -91,6 +96,7 @@ CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{
             Answer(None, None, (Text("a"),), "stop", Usage()),
         ),
         (whole(say("Hi"), error=None), answer(Text("Hi"))),
+        (whole(say("a?b")).replace(b"?", b"\\ud83d"), answer(Text("a\ufffdb"))),
     ],
 )
 def test_answers(body: bytes, expected: Answer) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import msgspec
 import pytest
 
 from gateway.chat import (
     Audio,
-    ChatRequest,
     Document,
     Effort,
     Image,
@@ -25,34 +22,10 @@ from gateway.chat import (
     ToolResult,
 )
 from gateway.errors import BadRequest
-from gateway.wire.openai import DIALECT, WIRE
 from gateway.wire.protocol import Target
-
-NO_FIELDS: dict[str, msgspec.Raw] = {}
-HI = (Message("user", (Text("Hi"),)),)
-TARGET = Target("gpt-4o")
-
-
-def same(body: str, target: Target = TARGET) -> str:
-    path, encoded = WIRE.encode_request(DIALECT.decode_request(body.encode()), target)
-    assert path == "/chat/completions"
-    return encoded.decode()
-
-
-def translated(target: Target = TARGET, messages: tuple[Message, ...] = HI, **fields: Any) -> dict[str, Any]:
-    request = ChatRequest("anthropic", "smart", messages, NO_FIELDS, **fields)
-    body: dict[str, Any] = json.loads(WIRE.encode_request(request, target)[1])
-    return body
-
-
-def messages(*turns: Message, model: str = "gpt-4o") -> list[dict[str, Any]]:
-    written: list[dict[str, Any]] = translated(Target(model), turns)["messages"]
-    return written
-
+from tests.wire.openai.encoded import MESSAGES, NOTHING, messages, same, translated
 
 # --- the same wire ----------------------------------------------------------------------------------------------------
-
-MESSAGES = '"messages":[{"role":"user","content":"Hi"}]'
 
 
 @pytest.mark.parametrize(
@@ -141,7 +114,6 @@ def test_the_least_request() -> None:
         ({"seed": 0, "user": "ann"}, {"seed": 0, "user": "ann"}),
         # Longer than OpenAI takes, and no use to others.
         ({"user": "x" * 65, "top_k": 5, "tags": ("a",)}, {}),
-        ({"response_format": ResponseFormat("json")}, {"response_format": {"type": "json_object"}}),
         (
             {"response_format": ResponseFormat("json_schema", {"type": "object"}, strict=True)},
             {
@@ -152,14 +124,14 @@ def test_the_least_request() -> None:
             },
         ),
         (
-            {"tools": (Tool("f", "d", {"type": "object"}, True), Tool("g")), "tool_choice": ToolChoice("required")},
+            {"tools": (Tool("f", "d", {"type": "object"}), Tool("g")), "tool_choice": ToolChoice("required")},
             {
                 "tools": [
                     {
                         "type": "function",
-                        "function": {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True},
+                        "function": {"name": "f", "description": "d", "parameters": NOTHING},
                     },
-                    {"type": "function", "function": {"name": "g", "parameters": {"type": "object", "properties": {}}}},
+                    {"type": "function", "function": {"name": "g", "parameters": NOTHING}},
                 ],
                 "tool_choice": "required",
             },
@@ -172,6 +144,28 @@ def test_the_least_request() -> None:
 )
 def test_fields(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     assert translated(**fields) == {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], **expected}
+
+
+CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict"),
+    [
+        (CLOSED, True),
+        ({**CLOSED, "properties": {"a": {"type": "array", "items": [CLOSED]}}}, True),
+        ({**CLOSED, "required": []}, False),
+        ({**CLOSED, "required": None}, False),
+        ({**CLOSED, "additionalProperties": True}, False),
+        ({**CLOSED, "properties": {"a": {"anyOf": [{"type": "null"}, {"type": "object"}]}}}, False),
+        ({**CLOSED, "required": [{}]}, False),
+        ({**CLOSED, "properties": 5}, False),
+        (None, False),
+    ],
+)
+def test_a_tool_is_strict_only_where_openai_takes_it_so(schema: dict[str, Any] | None, strict: bool) -> None:
+    (tool,) = translated(tools=(Tool("f", None, schema, True),))["tools"]
+    assert tool["function"].get("strict", False) is strict
 
 
 @pytest.mark.parametrize(

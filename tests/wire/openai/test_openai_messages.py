@@ -140,6 +140,8 @@ def test_a_result_knows_the_name_of_the_call_it_answers() -> None:
         ({"type": "file", "file": {"file_data": "https://x/y.pdf"}}, Document(url="https://x/y.pdf")),
         ({"type": "file", "file": {"file_id": "file-1"}}, Document(file_id="file-1")),
         ({"type": "document_url", "document_url": "https://x/y.pdf"}, Document(url="https://x/y.pdf")),
+        ({"type": "video_url", "video_url": {"url": "https://x/y.mp4"}}, Document("video/*", url="https://x/y.mp4")),
+        ({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,aa"}}, Document("video/mp4", "aa")),
     ],
 )
 def test_parts(item: dict[str, Any], expected: Part) -> None:

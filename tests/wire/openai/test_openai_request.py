@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import json
 from typing import Any
 
@@ -216,6 +217,7 @@ def test_null_is_the_same_as_nothing() -> None:
             {"tools": [{"type": "custom", "custom": {"name": "x"}}], "tool_choice": {"custom": {"name": "x"}}},
             "tool_choice",
         ),
+        ({"tools": [{"type": "custom", "custom": {"name": "x"}}], "tool_choice": "required"}, "tool_choice"),
     ],
 )
 def test_what_cannot_be_translated_is_refused(fields: dict[str, Any], param: str) -> None:
@@ -235,6 +237,21 @@ def test_what_cannot_be_translated_is_refused(fields: dict[str, Any], param: str
 )
 def test_what_can_be_translated_or_left_out(fields: dict[str, Any]) -> None:
     DIALECT.check_translatable(decode(**fields))
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        [{"type": "function", "function": {"name": "g"}}, {"type": "mcp"}, "x"],
+        [{"type": "function", "name": "g"}],
+    ],
+)
+def test_only_allowed_tools_are_offered_on_another_wire(listed: list[object]) -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in "fgh"]
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": listed}}
+    for body in ({"tools": tools, "tool_choice": choice}, {"tool_choice": choice, "tools": tools}):
+        request = decode(**body)
+        assert (request.tools, request.tool_choice) == ((Tool("g"),), ToolChoice("required"))
 
 
 # --- anything ---------------------------------------------------------------------------------------------------------
@@ -315,8 +332,8 @@ def test_a_mutated_request_is_served_or_refused_and_nothing_else(data: st.DataOb
             break
     with contextlib.suppress(BadRequest):
         request = DIALECT.decode_request(json.dumps(body).encode())
-        for dialect in ("openai", "anthropic"):
+        for dialect, model in itertools.product(("openai", "anthropic"), ("m", "o3", "mistral-small", "gemini-3-pro")):
             request.dialect = dialect
-            path, encoded = WIRE.encode_request(request, Target("m"))
+            path, encoded = WIRE.encode_request(request, Target(model, stream_usage=model != "mistral-small"))
             assert path == "/chat/completions"
-            assert json.loads(encoded)["model"] == "m"
+            assert json.loads(encoded)["model"] == model

@@ -123,12 +123,20 @@ def test_content_is_known_with_the_event_that_brings_it() -> None:
         ("eos", "stop"),
         ("max_tokens", "length"),
         ("SAFETY", "content_filter"),
+        ("content_filter: PROHIBITED_CONTENT", "content_filter"),
         ("something new", "stop"),
         (5, "stop"),
     ],
 )
 def test_finish_reasons(reason: object, expected: str) -> None:
     assert decode(text("a"), chunk(finish=reason), DONE)[0][-1] == Finish(expected)  # type: ignore[arg-type]
+
+
+def test_a_stop_that_is_said_after_a_cut_does_not_undo_it() -> None:
+    stream = text("a") + chunk(finish="length") + text("", "stop") + DONE
+    events, progress = decode(stream)
+    assert events[-1] == Finish("length")
+    assert progress == watch(stream)[1]
 
 
 @pytest.mark.parametrize("reason", ["stop", "", None])
@@ -221,6 +229,10 @@ def test_no_answer(run: Callable[[bytes], tuple[object, Progress]], stream: byte
             Failure("m"),
         ),
         (chunk(finish="error"), Failure("the provider broke off with finish reason error")),
+        (
+            chunk(finish="function_call_filter: MALFORMED_FUNCTION_CALL"),
+            Failure("the provider broke off with finish reason function_call_filter: MALFORMED_FUNCTION_CALL"),
+        ),
         (event({"error": {"message": "a\nb sk-1234567890abcdef"}}), Failure("a b [key]")),
         (event({"error": {"nothing": "here"}}), Failure("the provider reported an error")),
         (_crlf(event({"error": {"message": "m"}})), Failure("m")),

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 
 from gateway.chat import Event, Finish, ReasoningDelta, RefusalDelta, Start, TextDelta, ToolCallDelta
-from tests.wire.openai.chunks import DONE, FIRST, START, STOP, call, calls, chunk, decode, event, more, text, watch
+from tests.wire.openai.chunks import (
+    DONE,
+    FIRST,
+    START,
+    STOP,
+    call,
+    calls,
+    chunk,
+    decode,
+    event,
+    more,
+    named,
+    text,
+    watch,
+)
 
 CONTENT: dict[str, tuple[bytes, list[Event]]] = {
     "plain": (FIRST + text("Hi") + text(" there") + STOP, [TextDelta("Hi"), TextDelta(" there"), Finish("stop")]),
@@ -155,6 +171,22 @@ TOOL_CALLS: dict[str, tuple[list[bytes], list[ToolCallDelta]]] = {
         [calls(call("{}", index=0, id="a")), calls(call("[]", index=0, id="b"))],
         [ToolCallDelta(0, "a", "f", "{}"), ToolCallDelta(1, "b", "f", "[]")],
     ),
+    "one index for all, no ids": (
+        [calls(call("{}", index=0, id=""), named("g", "{}", index=0)), calls(named("g", "[]", index=0))],
+        [ToolCallDelta(0, None, "f", "{}"), ToolCallDelta(1, None, "g", "{}"), ToolCallDelta(2, None, "g", "[]")],
+    ),
+    "no id, and the name again with every fragment": (
+        [calls(call("{", index=0)), calls(call("}", index=0)), calls(call("", index=0))],
+        [ToolCallDelta(0, None, "f", "{"), ToolCallDelta(0, arguments="}")],
+    ),
+    "one id for all": (
+        [calls(call("{}", index=0, id="0")), calls(named("g", "[]", index=1, id="0"))],
+        [ToolCallDelta(0, None, "f", "{}"), ToolCallDelta(1, None, "g", "[]")],
+    ),
+    "no list": (
+        [chunk({"tool_calls": call("{", index=0, id="")}), chunk({"tool_calls": more("}", index=0, id="")})],
+        [ToolCallDelta(0, None, "f", "{"), ToolCallDelta(0, arguments="}")],
+    ),
     "the name late": (
         [calls(more("{", index=0, id="a")), calls(call("}", index=0))],
         [ToolCallDelta(0, "a", "f", "{}")],
@@ -172,6 +204,13 @@ TOOL_CALLS: dict[str, tuple[list[bytes], list[ToolCallDelta]]] = {
         BOTH,
     ),
 }
+
+
+#: Those whose fragments do not say, in OpenAI's own way, to which call they belong, or that never have arguments.
+MENDED = frozenset(
+    {name for name in TOOL_CALLS if "index" in name}
+    | {"no list", "what is no call", "arguments missing", "arguments null", "arguments blank"}
+)
 
 
 @pytest.mark.parametrize("name", CONTENT)
@@ -197,6 +236,37 @@ def test_decoder_finds_out_which_call_a_fragment_belongs_to(name: str) -> None:
 def test_watch_passes_every_byte_and_knows_what_the_decoder_knows(name: str) -> None:
     stream = CONTENT[name][0] if name in CONTENT else b"".join(TOOL_CALLS[name][0]) + chunk(finish="tool_calls")
     passed, progress = watch(stream + DONE)
-    assert passed == stream + DONE
+    assert (passed == stream + DONE) is (name not in MENDED)
     decoded = decode(stream + DONE)[1]
     assert progress == msgspec.structs.replace(decoded, model=progress.model)
+
+
+@pytest.mark.parametrize("name", TOOL_CALLS)
+def test_who_goes_by_the_index_alone_reads_the_same_calls(name: str) -> None:
+    pieces, expected = TOOL_CALLS[name]
+    passed, _ = watch(*pieces, chunk(finish="tool_calls"), DONE)
+    said: dict[int, str] = {}
+    for line in passed.splitlines():
+        if line.startswith(b"data: {"):
+            for fragment in json.loads(line[6:])["choices"][0]["delta"].get("tool_calls", ()):
+                arguments = fragment.get("function", {}).get("arguments") or ""
+                text = arguments if type(arguments) is str else json.dumps(arguments, separators=(",", ":"))
+                said[fragment["index"]] = said.get(fragment["index"], "") + text
+    meant: dict[int, str] = {}
+    for delta in expected:
+        meant[delta.index] = meant.get(delta.index, "") + delta.arguments
+    assert said == meant
+    assert list(said) == list(range(len(meant)))
+
+
+def test_what_stands_beside_a_misnumbered_call_stays() -> None:
+    sign = {"google": {"thought_signature": "s"}}
+    fragment = {**call("{}", id="a"), "extra_content": sign}
+    passed, _ = watch(chunk({"content": "Hé", "tool_calls": [fragment]}, "tool_calls", x=1.50), DONE)
+    assert passed == chunk({"content": "Hé", "tool_calls": [{**fragment, "index": 0}]}, "tool_calls", x=1.5) + DONE
+
+
+def test_half_a_character_breaks_nothing() -> None:
+    stream = text("a?").replace(b"?", rb"\ud83d") + text("?b").replace(b"?", rb"\ude42") + STOP + DONE
+    assert decode(stream)[0] == [START, TextDelta("a\ufffd"), TextDelta("\ufffdb"), Finish("stop")]
+    assert watch(stream)[0] == stream
