@@ -1,4 +1,5 @@
 # docker build --tag llm-relay .
+# docker build --build-arg EXTRAS="otel intelligence" --tag llm-relay .     with traces, with ChromaDB
 #
 # With client keys in /config/gateway.yaml (`clients:`):
 #   docker run -p 11434:11434 -v "$PWD/routers.d:/config:ro" -v llm-relay:/data -e OPENAI_API_KEY llm-relay
@@ -9,9 +10,11 @@ FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 RUN python -m venv /opt/llm-relay
-COPY requirements.txt requirements-build.txt ./
+COPY requirements.txt requirements-build.txt requirements-intelligence.txt requirements-otel.txt ./
+ARG EXTRAS=""
 RUN pip install --require-hashes -r requirements-build.txt \
-    && /opt/llm-relay/bin/pip install --require-hashes -r requirements.txt
+    && set -- && for extra in $EXTRAS; do set -- "$@" -r "requirements-$extra.txt"; done \
+    && /opt/llm-relay/bin/pip install --require-hashes -r requirements.txt "$@"
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \

@@ -10,6 +10,7 @@ CONFIG ?= routers.d
 BENCH ?=
 PYTEST ?=
 LOCKFLAGS ?=
+EXTRAS ?=
 CI ?=
 
 VENV := .venv
@@ -33,7 +34,7 @@ help: ## Show this list
 
 .PHONY: demo
 demo: $(RUNTIME) ## Run the gateway on port 11434 with the routers of routers.d; no key needed
-	@exec $(BIN)/llm-relay serve --config $(CONFIG) --port $(PORT) --log-format text
+	@exec $(BIN)/llm-relay serve --config "$(CONFIG)" --port "$(PORT)" --log-format text
 
 # The tests come last: their summary is what a reader of CI looks for.
 .PHONY: test
@@ -87,12 +88,13 @@ lock: $(DEV) ## Pin all dependencies anew, with Python 3.11; LOCKFLAGS=--upgrade
 	$(LOCK) --output-file requirements.txt pyproject.toml
 	$(LOCK) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
 	$(LOCK) --extra intelligence --constraint requirements-dev.txt --output-file requirements-intelligence.txt pyproject.toml
+	$(LOCK) --extra otel --constraint requirements-dev.txt --output-file requirements-otel.txt pyproject.toml
 	$(LOCK) --only-build-deps --build-deps-for wheel --build-deps-for editable --constraint requirements-dev.txt \
 		--output-file requirements-build.txt pyproject.toml
 
 .PHONY: image
-image: ## Build the container image llm-relay
-	docker build --tag llm-relay .
+image: ## Build the container image llm-relay; EXTRAS="otel intelligence" adds traces, ChromaDB
+	docker build --build-arg EXTRAS="$(EXTRAS)" --tag llm-relay .
 
 .PHONY: clean
 clean: ## Remove the virtual environment and everything that was built
@@ -102,6 +104,8 @@ clean: ## Remove the virtual environment and everything that was built
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "LLM Relay needs Python 3.11 or newer on the PATH, or make PYTHON=/path/to/python." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "$(PYTHON) is not there, or older than Python 3.11." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot run or make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)

@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.database import DatabaseNewer, open_readonly
 from gateway.ledger import By, Entry, LedgerUnreadable, Sum, decoded
-from gateway.rollup import HOUR
+from gateway.rollup import COUNTS, HOUR, SUMS
 
 Measure = Literal["requests", "cost", "tokens"]
 #: How an answer ended, as a reader asks for it.
@@ -39,14 +39,16 @@ _SUMS = """
     sum(designator_cost) / 1e9, sum(designator_unpriced),
     sum(ttft_ms) / sum(first_timed), sum(total_ms) / sum(total_timed)
 """
+#: Sums that can be summed up again as above.
+_PARTS = ", ".join(f"sum({name}) AS {name}" for name in (*COUNTS, *SUMS))
 _WITHIN = "kind = ?1 AND hour >= ?2"
-#: The kind of row that a grouping reads (empty: the span's grain), and its key.
-_KEYS: dict[By, tuple[str, str]] = {
-    "router": ("", "nullif(router, '')"),
-    "candidate": ("", "nullif(candidate, '')"),
-    "client": ("client", "nullif(name, '')"),
-    "tag": ("tag", "nullif(name, '')"),
-    "day": ("", f"strftime('%Y-%m-%d', hour * {HOUR}, 'unixepoch')"),
+#: The kind of row that a grouping reads (empty: the span's grain), its key, and the column that this is made from.
+_KEYS: dict[By, tuple[str, str, str]] = {
+    "router": ("", "nullif(router, '')", ", router"),
+    "candidate": ("", "nullif(candidate, '')", ", candidate"),
+    "client": ("client", "nullif(name, '')", ", name"),
+    "tag": ("tag", "nullif(name, '')", ", name"),
+    "day": ("", f"strftime('%Y-%m-%d', hour * {HOUR}, 'unixepoch')", ""),
 }
 _MEASURES: dict[Measure, str] = {
     "requests": "sum(requests)",
@@ -106,6 +108,11 @@ class Span(msgspec.Struct, frozen=True):
         """The kind of row that knows which way requests went."""
         return "day" if self.daily else "route"
 
+    @property
+    def finest(self) -> str:
+        """The same, where bars are to be told apart."""
+        return "day" if self.daily and self.width % 24 == 0 else "route"
+
 
 class Route(msgspec.Struct, frozen=True):
     """How many of a router's requests went to a candidate for one reason; empty texts for direct requests."""
@@ -122,6 +129,16 @@ class Activity:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
+    def account(self, by: By, span: Span) -> tuple[list[Sum], Sum]:
+        """:meth:`sums` and :meth:`total`, at little more than the price of the first."""
+        if by == "tag":
+            # A request has several, and counts once.
+            return self.sums(by, span), self.total(span)
+        kind, _, _ = _KEYS[by]
+        statement = f"{_summed(by)} UNION ALL SELECT TRUE, NULL, {_SUMS} FROM part ORDER BY 1, 2"
+        *groups, (_, _, count, *rest) = self._all(statement, kind or span.grain, span.since)
+        return [Sum(*group[1:]) for group in groups], Sum(None, count, *rest) if count else NOTHING
+
     def total(self, span: Span) -> Sum:
         """The sums over all requests, each counted once; its key is None."""
         ((count, *rest),) = self._all(f"SELECT {_SUMS} FROM ledger_hours WHERE {_WITHIN}", span.grain, span.since)
@@ -129,19 +146,17 @@ class Activity:
 
     def sums(self, by: By, span: Span) -> list[Sum]:
         """As :func:`gateway.ledger.summary`, of whole hours."""
-        kind, key = _KEYS[by]
-        statement = f"SELECT {key}, {_SUMS} FROM ledger_hours WHERE {_WITHIN} GROUP BY 1 ORDER BY 1"
-        return [Sum(*row) for row in self._all(statement, kind or span.grain, span.since)]
+        kind, _, _ = _KEYS[by]
+        rows = self._all(f"{_summed(by)} ORDER BY 2", kind or span.grain, span.since)
+        return [Sum(*row[1:]) for row in rows]
 
     def series(self, by: By, measure: Measure, span: Span) -> list[tuple[int, str | None, float]]:
         """Bar, key, value; only where there is something."""
-        kind, key = _KEYS[by]
-        grain = kind or ("day" if span.width % 24 == 0 and span.daily else "route")
-        statement = f"""
-            SELECT (hour - ?2) / ?3, {key}, {_MEASURES[measure]} FROM ledger_hours WHERE {_WITHIN}
-            GROUP BY 1, 2 ORDER BY 1, 2
-        """
-        return self._all(statement, grain, span.since, span.width)
+        kind, key, column = _KEYS[by]
+        beside = f"hour{column}"
+        part = f"SELECT {beside}, {_MEASURES[measure]} AS value FROM ledger_hours WHERE {_WITHIN} GROUP BY {beside}"
+        statement = f"SELECT (hour - ?2) / ?3, {key}, sum(value) FROM ({part}) GROUP BY 1, 2 ORDER BY 1, 2"
+        return self._all(statement, kind or span.finest, span.since, span.width)
 
     def bars(self, span: Span, router: str | None = None) -> list[tuple[int, int, int]]:
         """Bar, requests, and errors among them; of all requests or of one router's."""
@@ -149,7 +164,7 @@ class Activity:
             SELECT (hour - ?2) / ?3, sum(requests), sum(errors) FROM ledger_hours
             WHERE {_WITHIN} AND (?4 IS NULL OR router = ?4) GROUP BY 1 ORDER BY 1
         """
-        return self._all(statement, "route", span.since, span.width, router)
+        return self._all(statement, span.finest, span.since, span.width, router)
 
     def routes(self, span: Span) -> list[Route]:
         """Which way the requests went, and why; the most frequent first."""
@@ -206,6 +221,15 @@ def looking(path: Path) -> Iterator[Activity]:
             yield Activity(connection)
     except (sqlite3.Error, DatabaseNewer) as error:
         raise LedgerUnreadable(f"{path.name}: {error}") from error
+
+
+def _summed(by: By) -> str:
+    """FALSE, key and sums of ``part``, in which each hour is summed up first: that needs no sorting of wide rows."""
+    kind, key, column = _KEYS[by]
+    # Of these kinds an hour has one row for each name: nothing to sum up.
+    beside = column.removeprefix(", ") if kind else f"hour{column}"
+    part = f"SELECT {beside}, {_PARTS} FROM ledger_hours WHERE {_WITHIN} GROUP BY {beside}"
+    return f"WITH part AS MATERIALIZED ({part}) SELECT FALSE, {key}, {_SUMS} FROM part GROUP BY 2"
 
 
 def _conditions(wanted: Filter) -> tuple[str, list[str]]:

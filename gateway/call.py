@@ -13,6 +13,7 @@ from gateway.errors import RelayError
 from gateway.generation import Generation, Headers
 from gateway.ledger import Entry
 from gateway.routing.decide import Decision
+from gateway.tracing import Attempt, Trace
 from gateway.wire.protocol import Dialect
 
 #: Tags that one request may bring with it.
@@ -61,6 +62,8 @@ class Call(msgspec.Struct, kw_only=True):
     via: tuple[bytes, bytes]
     #: ``time.perf_counter()`` when the request's head arrived.
     started: float
+    #: Where the request belongs to a trace, of the client's or of our own.
+    trace: Trace | None = None
 
     @property
     def client_name(self) -> str:
@@ -82,6 +85,8 @@ class State(msgspec.Struct):
     designator_seconds: float = 0.0
     upstream_seconds: float = 0.0
     session_key: bytes | None = None
+    #: The request to a candidate that was sent last, where it belongs to a trace.
+    attempt: Attempt | None = None
 
     def charge(self, generation: Generation) -> None:
         """What the answer cost, as far as its tokens are known; a part of an answer costs what it used so far."""

@@ -77,6 +77,24 @@ MIGRATIONS = (
     {rollup.SCHEMA}
     {rollup.BEGIN}
     """,
+    "ALTER TABLE ledger ADD COLUMN trace_id TEXT;",
+    """
+    CREATE TABLE samples (
+        id INTEGER PRIMARY KEY,
+        time REAL NOT NULL,
+        request_id TEXT NOT NULL,
+        router TEXT NOT NULL,
+        revision TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        designator TEXT NOT NULL,
+        question TEXT NOT NULL,
+        decision TEXT NOT NULL,
+        candidate TEXT NOT NULL,
+        needs TEXT NOT NULL,
+        brief TEXT NOT NULL
+    );
+    CREATE INDEX samples_router ON samples (router, time);
+    """,
 )
 
 

@@ -21,6 +21,8 @@ from gateway.errors import (
     UpstreamResponseTooLarge,
     UpstreamTimeout,
 )
+from gateway.generation import Generation
+from gateway.headers import Headers
 from gateway.ledger import Outcome
 from gateway.metrics import Metrics
 from gateway.routing.affinity import conversation_key, open_tool_loop, tool_key
@@ -202,22 +204,13 @@ class Decider:
         return decision
 
     async def _ask(self, call: Call, model: Model, prompt: ChatRequest, seconds: float) -> Answer:
-        deadline = asyncio.get_running_loop().time() + seconds
-        wire = WIRES[model.provider.wire]
-        path, body = wire.encode_request(prompt, call.generation.target(model))
-        reply = await self.upstream.open(
-            model.provider,
-            path,
-            body,
-            accept=b"application/json",
-            headers=(call.via,),
-            deadline=deadline,
-            streamed=False,
-        )
-        try:
-            return wire.decode_answer(await reply.read_json(MAX_DESIGNATION))
-        finally:
-            reply.close()
+        if call.trace is None:
+            return await designate(self.upstream, call.generation, model, prompt, seconds, (call.via,))
+        with call.trace.attempt(model, "designator") as attempt:
+            headers = (call.via, *attempt.headers)
+            answer = await designate(self.upstream, call.generation, model, prompt, seconds, headers)
+            attempt.learn(answer)
+            return answer
 
     async def _asker(self, call: Call, router: Router, tool_call: str) -> str | None:
         """Who asked for the tool. A provider may have given no id, and the client one that it made up."""
@@ -232,6 +225,28 @@ class Decider:
             tool_call = conversation_key(call.client_name, router.name, call.request, call.session).hex()
         # Anthropic's clients see, and bring back, ids in the alphabet of their API.
         return tool_key(call.client_name, router.name, safe_id(tool_call))
+
+
+async def designate(
+    upstream: Upstream, generation: Generation, model: Model, prompt: ChatRequest, seconds: float, headers: Headers
+) -> Answer:
+    """What the designator ``model`` answers to ``prompt`` within so many seconds. Raises UpstreamError."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    wire = WIRES[model.provider.wire]
+    path, body = wire.encode_request(prompt, generation.target(model))
+    reply = await upstream.open(
+        model.provider,
+        path,
+        body,
+        accept=b"application/json",
+        headers=headers,
+        deadline=deadline,
+        streamed=False,
+    )
+    try:
+        return wire.decode_answer(await reply.read_json(MAX_DESIGNATION))
+    finally:
+        reply.close()
 
 
 def _reason(error: UpstreamError) -> FallbackReason:

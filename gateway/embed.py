@@ -16,7 +16,9 @@ from gateway.errors import BadRequest, RelayError, UpstreamError
 from gateway.generation import Generation, Headers
 from gateway.ledger import Entry
 from gateway.relay import MAX_ANSWER, Relay
+from gateway.tracing import Trace
 from gateway.wire import embeddings
+from gateway.wire.protocol import Progress
 
 
 async def embed(
@@ -29,6 +31,7 @@ async def embed(
     tags: tuple[str, ...],
     via: tuple[bytes, bytes],
     started: float,
+    trace: Trace | None = None,
 ) -> tuple[Headers, bytes]:
     """The answer to ``request``: headers and body. Raises a RelayError; accounted either way.
 
@@ -42,9 +45,11 @@ async def embed(
         revision=generation.revision,
         commit=generation.snapshot.commit,
         dialect=f"{request.dialect}.embed",
+        trace_id=None if trace is None else trace.trace_id,
     )
     try:
-        body = await _embed(relay, generation, client, request, via, entry)
+        body = await _embed(relay, generation, client, request, via, entry, trace)
+        entry.status = 200
     except RelayError as error:
         entry.status, entry.code, entry.ended = error.status, error.code, "error"
         error.accounted = True
@@ -55,7 +60,8 @@ async def embed(
     finally:
         entry.total_ms = (time.perf_counter() - started) * 1000
         relay.account(entry)
-    entry.status = 200
+        if trace is not None:
+            trace.over(entry)
     return [(b"x-llm-relay-revision", generation.revision_header)], body
 
 
@@ -66,6 +72,7 @@ async def _embed(
     request: embeddings.EmbeddingRequest,
     via: tuple[bytes, bytes],
     entry: Entry,
+    trace: Trace | None,
 ) -> bytes:
     model = generation.resolve(request.model, client)
     if isinstance(model, Router):
@@ -73,9 +80,11 @@ async def _embed(
     entry.candidate = model.id
     provider = model.provider
     path, body = embeddings.encode_request(request, provider.wire, model.name)
+    attempt = None if trace is None else trace.attempt(model, operation="embeddings")
+    headers = (via,) if attempt is None else (via, *attempt.headers)
     try:
         reply = await relay.upstream.open(
-            provider, path, body, accept=b"application/json", headers=(via,), streamed=False
+            provider, path, body, accept=b"application/json", headers=headers, streamed=False
         )
         try:
             answer = await reply.read_json(MAX_ANSWER)
@@ -83,15 +92,19 @@ async def _embed(
             reply.close()
         if embeddings.passes_through(request, provider.wire):
             usage, entry.provider_model = embeddings.watch_answer(answer)
-            _charge(entry, model, usage)
-            return answer
-        embedded = embeddings.decode_answer(answer, len(request.input or ()))
+        else:
+            embedded = embeddings.decode_answer(answer, len(request.input or ()))
+            usage, entry.provider_model = embedded.usage, embedded.model
+            answer = embeddings.encode_answer(request, embedded, model.id)
     except UpstreamError as error:
         relay.note(provider.name, error)
+        if attempt is not None:
+            attempt.fail(error)
         raise
-    entry.provider_model = embedded.model
-    _charge(entry, model, embedded.usage)
-    return embeddings.encode_answer(request, embedded, model.id)
+    _charge(entry, model, usage)
+    if attempt is not None:
+        attempt.learn(Progress(usage=usage, model=entry.provider_model))
+    return answer
 
 
 def _charge(entry: Entry, model: Model, usage: Usage) -> None:

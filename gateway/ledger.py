@@ -85,6 +85,8 @@ class Entry(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     code: str | None = None
     stream: bool = False
     ended: Ended = "complete"
+    #: The W3C trace that it belongs to: 32 hex digits.
+    trace_id: str | None = None
 
 
 class Sum(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import TextIO
 import msgspec
 
 from gateway.ledger import Entry
+from gateway.wire.text import visible
 
 #: Requests are logged in batches of so many seconds: a write for each would cost more than relaying it.
 BATCH_SECONDS = 0.25
@@ -83,10 +84,6 @@ class RequestLog:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._batch)
 
-    def refused(self, request_id: str, status: int, code: str) -> None:
-        """Log a request that was refused before it could become a chat: it is in no ledger."""
-        self.add(Entry(time=time.time(), request_id=request_id, dialect="-", status=status, code=code, ended="error"))
-
     def flush(self) -> None:
         """Write what is left, now."""
         self._write(self._take())
@@ -130,10 +127,11 @@ def _text(entry: Entry) -> str:
     asked = entry.router or "direct"
     told = f" ({entry.decision})" if entry.decision else ""
     wrong = f" {entry.code}" if entry.code else ""
+    trace = f" trace {entry.trace_id}" if entry.trace_id else ""
     clock = time.strftime("%H:%M:%S", time.localtime(entry.time))
     return (
-        f"{clock} {entry.status} {entry.dialect} {asked} -> {entry.candidate or '-'}{told}{wrong} "
-        f"{entry.total_ms or 0:.0f} ms {entry.request_id}\n"
+        f"{clock} {entry.status} {entry.dialect} {asked} -> {visible(entry.candidate or '-')}{told}{wrong} "
+        f"{entry.total_ms or 0:.0f} ms {entry.request_id}{trace}\n"
     )
 
 

@@ -13,20 +13,19 @@ empty folder, before this module is imported) and any worker answers for all of 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Generic, TypeVar, get_args
+from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
-from gateway.config.model import Snapshot
-from gateway.costs import MOST_TOKENS
+from gateway.config.model import Router, Snapshot
 from gateway.errors import UpstreamError
 from gateway.exposition import page
 from gateway.ledger import Entry, Outcome
-from gateway.routing.decide import Reason
+from gateway.routing.decide import FallbackReason, Reason
+from gateway.series import Families
+from gateway.tally import Later, Tally
 
 OTHER = "other"
 #: A bucket shows one exemplar, its latest: under load every request need not be one, but every slow one is.
@@ -53,57 +52,24 @@ def _codes(error: type[UpstreamError]) -> Iterator[str]:
 _DECISIONS = frozenset(literal for kind in get_args(Reason) for literal in get_args(kind) or (kind,))
 _OUTCOMES = frozenset(get_args(Outcome))
 _UPSTREAM_CODES = frozenset(_codes(UpstreamError))
-#: What is summed up of a role's part in a request: tokens by direction, and then the cost.
-_DIRECTIONS = ("input", "output", "cache_read", "cache_write", "reasoning")
-_COST = len(_DIRECTIONS)
-#: Lines that wait to be counted.
-_MOST_LINES = 10_000
-
-_M = TypeVar("_M", Counter, Histogram)
-
-
-class _Children(dict[tuple[str, ...], _M], Generic[_M]):
-    """A metric's children by their labels' values. Looking one up in the library takes longer than counting."""
-
-    def __init__(self, parent: _M) -> None:
-        super().__init__()
-        self._make: Callable[..., _M] = parent.labels
-
-    def __missing__(self, labels: tuple[str, ...]) -> _M:
-        child = self[labels] = self._make(*labels)
-        return child
-
-
-class _Line:
-    """What several requests used that share their labels; None where none of them knew."""
-
-    __slots__ = ("asked", "dearest", "used")
-
-    def __init__(self) -> None:
-        self.used: list[float | None] = [None] * (_COST + 1)
-        self.asked: list[float | None] = [None] * (_COST + 1)
-        self.dearest: float | None = None
-
-
-#: Router, candidate, designator (empty for none) and tags.
-_Labels = tuple[str, str, str, tuple[str, ...]]
 
 
 class Metrics:
     """The collectors, registered with ``registry``. One per process.
 
-    ``folder`` is the folder of the multi-process files, None for a process that answers for itself alone.
+    ``folder`` is the folder of the multi-process files, None for a process that answers for itself alone. Others look
+    at those, so tokens and costs are written to them ``later``, which may be at once.
     """
 
-    def __init__(self, registry: CollectorRegistry, *, folder: Path | None = None) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, *, folder: Path | None = None, later: Later = lambda job: job()
+    ) -> None:
         # A timestamp beside every series says little that a scraper does not know, and doubles the page.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         if folder is None and "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
         self._registry = registry
         self._folder = folder
-        self._lines: dict[_Labels, _Line] = {}
-        registry.register(_Settling(self.settle))
         if folder is None:
             ProcessCollector(registry=registry)
 
@@ -111,12 +77,9 @@ class Metrics:
         self._exemplars = folder is None
         self._exemplar_due = 0.0
 
-        def counter(name: str, text: str, *labels: str) -> _Children[Counter]:
-            return _Children(Counter(f"llm_relay_{name}", text, labels, registry=registry))
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> _Children[Histogram]:
-            return _Children(Histogram(f"llm_relay_{name}", text, labels, buckets=buckets, registry=registry))
-
+        families = Families(registry)
+        counter, histogram = families.counter, families.histogram
+        self._tally = Tally(families, later=later if folder is not None else None)
         self._requests = counter("requests_total", "Requests answered.", "router", "candidate", "decision", "status")
         self._duration = histogram(
             "request_duration_seconds",
@@ -145,26 +108,12 @@ class Metrics:
             DESIGNATOR_BUCKETS,
             *("router", "designator"),
         )
-        self._designator_tokens = counter(
-            "designator_tokens_total", "Tokens used by designators.", "router", "designator", "direction"
-        )
-        self._candidate_tokens = counter(
-            "candidate_tokens_total", "Tokens used by candidates.", "router", "candidate", "direction"
-        )
-        self._cost = counter("cost_usd_total", "What models cost, as far as it is known.", "router", "model", "role")
-        self._dearest = counter(
-            "dearest_cost_usd_total",
-            "What the same tokens would have cost on the dearest candidate, where all of the router's are priced.",
-            "router",
-        )
-        self._tag_cost = counter("tag_cost_usd_total", "What models cost, by tag of the requests.", "tag", "role")
-        self._tag_tokens = counter(
-            "tag_tokens_total", "Tokens used, by tag of the requests.", "tag", "role", "direction"
-        )
         self._upstream_errors = counter(
             "upstream_errors_total", "Failures of providers, as seen by the gateway.", "provider", "code"
         )
         self._reloads = counter("config_reloads_total", "Reloads of the configuration.", "outcome")
+        for outcome in ("applied", "refused"):
+            self._reloads.begin(outcome)
         #: Requests in flight: ``inc()`` and ``dec()``.
         self.inflight = Gauge(
             "llm_relay_inflight_requests", "Requests in flight.", registry=registry, multiprocess_mode="livesum"
@@ -216,6 +165,20 @@ class Metrics:
         routers, clients = snapshot.routers.values(), snapshot.clients
         declared = (*(router.tags for router in routers), *(client.tags for client in clients))
         self._tags = frozenset(tag for tags in declared for tag in tags)
+        for router in routers:
+            self._begin(router)
+
+    def _begin(self, router: Router) -> None:
+        """Counters of what should not happen, and is watched."""
+        models = [router.designator.model, *(candidate.model for candidate in router.candidates)]
+        for provider in {model.provider.name for model in models}:
+            for code in _UPSTREAM_CODES:
+                self._upstream_errors.begin(provider, code)
+        if len(router.candidates) > 1:
+            for outcome in _OUTCOMES:
+                self._designations.begin(router.name, router.designator.model.id, outcome)
+            for reason in get_args(FallbackReason):
+                self._requests.begin(router.name, router.fallback.id, reason, "200")
 
     def applied(self, snapshot: Snapshot, *, now: float) -> None:
         """A reload went well: binds ``snapshot``, which serves since ``now`` (seconds since 1970)."""
@@ -279,7 +242,8 @@ class Metrics:
         if entry.designator is not None:
             designator = entry.designator if entry.designator in self._model_ids else OTHER
             self._count_designation(router, designator, entry, exemplar)
-        self._sum_up(router, candidate, designator, entry)
+        tags = tuple(dict.fromkeys([tag if tag in self._tags else OTHER for tag in entry.tags])) if entry.tags else ()
+        self._tally.add(router, candidate, designator, tags, entry)
 
     def upstream_error(self, provider: str, code: str) -> None:
         """Counts a provider's failure, also one that another candidate made good."""
@@ -294,82 +258,13 @@ class Metrics:
         if entry.designator_ms is not None:
             self._designating[router, designator].observe(entry.designator_ms / 1000, exemplar)
 
-    # Counting tokens and costs one by one, and again for every tag, would be most of the work of a request's account.
-    # So they are summed up here, and counted when somebody looks.
-
-    def _sum_up(self, router: str, candidate: str, designator: str, entry: Entry) -> None:
-        tags = tuple(dict.fromkeys([tag if tag in self._tags else OTHER for tag in entry.tags])) if entry.tags else ()
-        labels = (router, candidate, designator, tags)
-        line = self._lines.get(labels)
-        if line is None:
-            line = self._lines[labels] = _Line()
-        used = (entry.input, entry.output, entry.cache_read, entry.cache_write, entry.reasoning, entry.cost)
-        _add(line.used, used)
-        if entry.dearest_cost is not None:
-            line.dearest = (line.dearest or 0.0) + entry.dearest_cost
-        if designator:
-            asked = (
-                entry.designator_input,
-                entry.designator_output,
-                entry.designator_cache_read,
-                entry.designator_cache_write,
-                entry.designator_reasoning,
-                entry.designator_cost,
-            )
-            _add(line.asked, asked)
-        # Several workers are looked at through files, by whoever is asked.
-        if self._folder is not None or len(self._lines) >= _MOST_LINES:
-            self.settle()
-
-    def settle(self) -> None:
-        """Counts what was summed up; done before every look at the registry."""
-        lines, self._lines = self._lines, {}
-        for (router, candidate, designator, tags), line in lines.items():
-            if line.dearest is not None:
-                self._dearest[router,].inc(line.dearest)
-            self._count(line.used, self._candidate_tokens, router, candidate, "candidate", tags)
-            self._count(line.asked, self._designator_tokens, router, designator, "designator", tags)
-
-    def _count(
-        self,
-        sums: list[float | None],
-        tokens: _Children[Counter],
-        router: str,
-        model: str,
-        role: str,
-        tags: tuple[str, ...],
-    ) -> None:
-        for direction, count in zip(_DIRECTIONS, sums, strict=False):
-            if count is not None:
-                tokens[router, model, direction].inc(count)
-                for tag in tags:
-                    self._tag_tokens[tag, role, direction].inc(count)
-        cost = sums[_COST]
-        if cost is not None:
-            self._cost[router, model, role].inc(cost)
-            for tag in tags:
-                self._tag_cost[tag, role].inc(cost)
-
     # --- exposition -------------------------------------------------------------------------------------------------
 
     def render(self, accept: str) -> tuple[str, bytes]:
         """Content type and page for a client that sends this ``Accept`` header."""
+        self.settle()
         return page(self._registry, self._folder, accept)
 
-
-class _Settling(Collector):
-    """Has no metrics of its own; being the first that is asked, it has the others count first."""
-
-    def __init__(self, settle: Callable[[], None]) -> None:
-        self._settle = settle
-
-    def collect(self) -> Iterable[Metric]:
-        self._settle()
-        return ()
-
-
-def _add(sums: list[float | None], values: tuple[float | None, ...]) -> None:
-    for index, value in enumerate(values):
-        # A provider that claims what cannot be is not believed.
-        if value is not None and 0 <= value <= MOST_TOKENS:
-            sums[index] = value + (sums[index] or 0)
+    def settle(self) -> None:
+        """Counts what waits to be counted; needed at the end, where others go on looking at the files."""
+        self._tally.settle()

@@ -8,7 +8,6 @@ tried again lives here: before the first content of an answer another candidate 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -29,9 +28,11 @@ from gateway.errors import (
     UpstreamResponseTooLarge,
 )
 from gateway.generation import Headers
+from gateway.heads import answer_headers, error_headers
 from gateway.ledger import Entry
 from gateway.metrics import Metrics
 from gateway.routing.health import Health
+from gateway.samples import Samples
 from gateway.sessions import Sessions
 from gateway.upstream import Reply, Upstream, conceal
 from gateway.wire import WIRES
@@ -59,6 +60,7 @@ class Relay:
         health: Health,
         metrics: Metrics,
         accounts: Sequence[Callable[[Entry], None]],
+        samples: Samples | None = None,
     ) -> None:
         self.upstream = upstream
         self.decider = Decider(upstream, sessions, health, metrics)
@@ -66,6 +68,8 @@ class Relay:
         self.metrics = metrics
         #: Told of every request once it is over; none of them may fail or wait.
         self.accounts = accounts
+        #: Where samples go, of routers that record any; None: nowhere.
+        self.samples = samples
 
     # --- one call ---------------------------------------------------------------------------------------------------
 
@@ -84,6 +88,8 @@ class Relay:
             )
         )
         entry = state.entry
+        if call.trace is not None:
+            entry.trace_id = call.trace.trace_id
         self.metrics.inflight.inc()
         try:
             await self._serve(call, sink, state)
@@ -103,6 +109,8 @@ class Relay:
             entry.relay_ms = round(max(0.0, (entry.ttft_ms or entry.total_ms) - waited), 3)
             state.charge(call.generation)
             self.account(entry)
+            if call.trace is not None:
+                call.trace.over(entry)
 
     def account(self, entry: Entry) -> None:
         """Tell everybody who keeps account that a request is over."""
@@ -130,6 +138,9 @@ class Relay:
             decision = await self.decider.decide(call, policy, state)
         except NoCandidate:
             raise self._cooling([candidate.model for candidate in router.candidates]) from None
+        if router.record is not None and self.samples is not None:
+            entry = state.entry
+            self.samples.offer(entry.request_id, entry.time, call.generation.revision, policy, call.request, decision)
         failed: RelayError | None = None
         tried: set[str] = set()
         while True:
@@ -179,6 +190,9 @@ class Relay:
                 if name.decode("latin-1") in wire.forward_headers and (kept := wire.filter_header(name, value)):
                     extra.append((name, kept))
         path, body = wire.encode_request(request, call.generation.target(model))
+        if call.trace is not None:
+            state.attempt = call.trace.attempt(model, stream=request.stream)
+            extra += state.attempt.headers
         began = time.perf_counter()
         try:
             accept = wire.stream_type.encode() if request.stream else b"application/json"
@@ -198,6 +212,8 @@ class Relay:
             if not sink.started:
                 # What was used for an answer that did not come is not charged.
                 self._learn(state, Progress())
+            if state.attempt is not None:
+                state.attempt.fail(error)
             raise
         finally:
             if not sink.started:
@@ -240,7 +256,7 @@ class Relay:
         if progress.tool_call_id is not None:
             await self._keep_tool_loop(call, state, model, progress.tool_call_id)
         content_type = (b"content-type", dialect.stream_type) if request.stream else _JSON
-        headers = self._headers(call, state)
+        headers = answer_headers(call, state)
         headers += returned
         headers.append(content_type)
         entry = state.entry
@@ -289,7 +305,7 @@ class Relay:
                 elif not sink.started:
                     state.upstream_seconds += time.perf_counter() - began
                     state.entry.ttft_ms = round((time.perf_counter() - call.started) * 1000, 3)
-                    headers = self._headers(call, state)
+                    headers = answer_headers(call, state)
                     if same:
                         headers += _returned(wire, reply)
                     headers.append((b"content-type", call.dialect.stream_type))
@@ -342,28 +358,10 @@ class Relay:
             return
         status, body = call.dialect.encode_error(error, call.request_id)
         entry.status, entry.ended = status, "error"
-        headers = self._headers(call, state)
+        headers = answer_headers(call, state)
         headers.append(_JSON)
         headers += error_headers(error)
         await sink.whole(status, headers, body)
-
-    def _headers(self, call: Call, state: State) -> Headers:
-        """The response headers that every answer carries, errors included."""
-        now = time.perf_counter()
-        relay = now - call.started - state.designator_seconds - state.upstream_seconds
-        timing = "designator;dur=%.1f, upstream;dur=%.1f, relay;dur=%.1f" % (  # noqa: UP031 - three times as fast
-            state.designator_seconds * 1000,
-            state.upstream_seconds * 1000,
-            relay * 1000 if relay > 0 else 0.0,
-        )
-        own = [(b"x-request-id", call.request_id.encode()), (b"server-timing", timing.encode())]
-        router, decision, model = state.router, state.decision, state.model
-        if router is None:
-            return [*own, (b"x-llm-relay-revision", call.generation.revision_header)]
-        if decision is None or model is None:
-            revision = (b"x-llm-relay-revision", call.generation.revision_header)
-            return [*own, (b"x-llm-relay-router", router.name.encode()), revision]
-        return [*call.generation.decided_headers(router, model, decision.reason), *own]
 
     def _learn(self, state: State, progress: Progress) -> None:
         entry, usage = state.entry, believed(progress.usage)
@@ -371,16 +369,8 @@ class Relay:
         entry.input, entry.output = usage.input, usage.output
         entry.cache_read, entry.cache_write = usage.cache_read, usage.cache_write
         entry.reasoning = usage.reasoning
-
-
-def error_headers(error: RelayError) -> Headers:
-    """The headers that belong to an error alone."""
-    headers: Headers = []
-    if not isinstance(error, UpstreamRejected):
-        headers.append((b"x-llm-relay-error", error.code.encode()))
-    if error.retry_after is not None:
-        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
-    return headers
+        if state.attempt is not None:
+            state.attempt.learn(progress)
 
 
 def _is_json(reply: Reply) -> bool:

@@ -5,6 +5,8 @@ checked as a whole, and swapped in with one assignment; anything wrong with it l
 shows in :attr:`Holder.desired`, the log and the metrics. Steps above the line marked in :meth:`Reloader.apply` may
 fail, steps below may not.
 
+Files that hold keys are looked at with every poll: a key that was rotated, or is there at last, is a change too.
+
 Events of the file system are only hints: a watched folder that is removed and made again goes deaf without an error,
 network file systems tell nothing, editors tell too much. The truth is a fingerprint of the resolved tree, taken after
 a hint and every second, and the content itself every few seconds, since two contents may share a fingerprint.
@@ -20,8 +22,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 import watchfiles
@@ -36,6 +39,8 @@ from gateway.lint import lint
 
 log = logging.getLogger("llm_relay.reload")
 
+_Look = TypeVar("_Look")
+
 #: Two fingerprints so many seconds apart must agree before a change is read.
 REST_SECONDS = 0.25
 #: Between two looks that nobody asked for.
@@ -46,8 +51,6 @@ CONTENT_POLLS = 5
 _REWATCH_MS = 5000
 #: Seconds until a watch that could not be set up is tried again.
 _AGAIN_SECONDS = 1.0
-#: Symbolic links on the way to the folder that are followed, as many as Linux itself follows.
-_MOST_LINKS = 40
 #: Readings that are remembered, and problems of each.
 _HISTORY = 20
 _REMEMBERED_PROBLEMS = 10
@@ -124,6 +127,9 @@ class Reloader:
     ``assessments`` tells what designators may read of the candidates of a snapshot, at once; whoever knows that it has
     changed calls :meth:`reassess`.
 
+    ``beside`` is a folder below, of files that belong to no generation; ``moved`` is called when they have changed and
+    come to rest.
+
     ``kept`` is a file for the last good documents. A worker that starts while what is on disk is bad, because another
     one died, serves them: a bad change must never take away what serves, not even worker by worker.
     """
@@ -137,6 +143,8 @@ class Reloader:
         refused: Callable[[], None] = lambda: None,
         check: Callable[[Snapshot], tuple[Problem, ...]] = lambda snapshot: (),
         assessments: Callable[[Snapshot], Mapping[str, Mapping[str, str]]] = lambda snapshot: {},
+        beside: str = "",
+        moved: Callable[[], None] = lambda: None,
         polling: bool = False,
         poll: float = POLL_SECONDS,
         rest: float = REST_SECONDS,
@@ -148,15 +156,19 @@ class Reloader:
         self._refused = refused
         self._check = check
         self._assessments = assessments
+        self._beside = folder / beside
+        self._moved = moved
         self._polling = polling
         self._poll = poll
         self._rest = rest
         self._kept = kept
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
-        self._fingerprint = ""
+        self._fingerprint = self._fingerprint_beside = ""
         #: Revision and commit of what was last looked at, good or bad.
         self._seen: tuple[str, str | None] = ("", None)
+        #: As :attr:`gateway.config.load.Loaded.secret_files`.
+        self._secret_files: Mapping[str, str] = {}
         self.holder: Holder
 
     def load(self) -> Holder:
@@ -168,6 +180,7 @@ class Reloader:
         if loaded.snapshot is None:
             raise ConfigurationError(wanted.problems)
         self._saw(tree)
+        self._secret_files = wanted.secret_files
         self.holder = Holder(Generation(loaded.snapshot), _desired(wanted))
         if loaded is wanted:
             self._keep(tree)
@@ -186,7 +199,9 @@ class Reloader:
                 self._hint.clear()
                 polls += 1
                 try:
+                    await self._look_at_keys()
                     await self._look(content=polls % CONTENT_POLLS == 0)
+                    await self._look_beside()
                 except Exception:
                     log.exception("looking at the configuration failed; the running generation goes on")
                     self._failed()
@@ -201,16 +216,16 @@ class Reloader:
         self._stop.set()
         self._hint.set()
 
+    async def _look_at_keys(self) -> None:
+        known = self._secret_files
+        if known and await self._rested(lambda: {path: files.state(Path(path)) for path in known}, known) != known:
+            # The documents may be the same: the next look begins anew.
+            self._fingerprint, self._seen = "", ("", None)
+
     async def _look(self, *, content: bool) -> None:
-        fingerprint = await asyncio.to_thread(files.fingerprint, self._folder)
+        fingerprint = await self._rested(partial(files.fingerprint, self._folder), self._fingerprint)
         if fingerprint == self._fingerprint and not content:
             return
-        while fingerprint != self._fingerprint and not self._stop.is_set():
-            await asyncio.sleep(self._rest)
-            resting = await asyncio.to_thread(files.fingerprint, self._folder)
-            if resting == fingerprint:
-                break
-            fingerprint = resting
         tree = await asyncio.to_thread(files.read, self._folder)
         if tree.fingerprint != fingerprint:
             # It moved before it was read: come again.
@@ -218,10 +233,28 @@ class Reloader:
             return
         if (tree.revision, tree.commit) != self._seen:
             loaded = await asyncio.to_thread(self._compile, tree)
+            self._secret_files = loaded.secret_files
             await self.apply(loaded)
             if loaded.snapshot is not None:
                 await asyncio.to_thread(self._keep, tree)
         self._saw(tree)
+
+    async def _look_beside(self) -> None:
+        fingerprint = await self._rested(partial(files.fingerprint, self._beside), self._fingerprint_beside)
+        if fingerprint != self._fingerprint_beside:
+            self._fingerprint_beside = fingerprint
+            self._moved()
+
+    async def _rested(self, look: Callable[[], _Look], known: _Look) -> _Look:
+        """What ``look`` sees once it has come to rest, which it has where that is ``known``."""
+        seen = await asyncio.to_thread(look)
+        while seen != known and not self._stop.is_set():
+            await asyncio.sleep(self._rest)
+            resting = await asyncio.to_thread(look)
+            if resting == seen:
+                break
+            seen = resting
+        return seen
 
     async def apply(self, loaded: Loaded) -> None:
         """Swap ``loaded`` in, or refuse it as a whole."""
@@ -236,7 +269,8 @@ class Reloader:
             self._refused()
             return
         serving = self.holder.current
-        if (loaded.revision, loaded.commit) == (serving.revision, serving.snapshot.commit):
+        # Where only a key has changed, the revision is the same, and the snapshot is not.
+        if loaded.snapshot == serving.snapshot:
             self.holder.desired = desired
             self.holder.remember("back", loaded.revision, loaded.commit)
             log.info("revision %s is back; it never stopped serving", loaded.revision)
@@ -254,7 +288,10 @@ class Reloader:
             # Advice is told once, not with every reload.
             if problem.severity == "warning" and problem not in known:
                 log.warning("%s", problem, extra={"problem": problem.code})
-        log.info("revision %s is live with %d routers", generation.revision, len(generation.snapshot.routers))
+        if (loaded.revision, loaded.commit) == (serving.revision, serving.snapshot.commit):
+            log.info("revision %s is live with other keys", generation.revision)
+        else:
+            log.info("revision %s is live, routers: %d", generation.revision, len(generation.snapshot.routers))
         self._applied(generation)
 
     async def reassess(self) -> None:
@@ -304,7 +341,7 @@ class Reloader:
         """Turn the file system's events into hints, for as long as it sends any."""
         while not self._stop.is_set():
             try:
-                points = await asyncio.to_thread(_watch_points, self._folder)
+                points = await asyncio.to_thread(files.watch_points, self._folder, self._beside)
                 # What happens before the watch stands is not told; it stands with the first step of the iteration.
                 asyncio.get_running_loop().call_soon(self._hint.set)
                 async for changes in watchfiles.awatch(
@@ -320,38 +357,11 @@ class Reloader:
                     if changes:
                         self._hint.set()
                     replaced = any(Path(name) in points for _, name in changes)
-                    if replaced or await asyncio.to_thread(_watch_points, self._folder) != points:
+                    if replaced or await asyncio.to_thread(files.watch_points, self._folder, self._beside) != points:
                         break
             except (OSError, RuntimeError):
                 # No inotify, no folder, no watches left: the polls see to it, and events may come back.
                 await asyncio.sleep(_AGAIN_SECONDS)
-
-
-def _watch_points(folder: Path) -> list[Path]:
-    """The folders whose events concern ``folder``: itself, its parent, and the parent of every symlink on the way.
-
-    git-sync re-points a symlink, which may well lie above ``folder``; Kubernetes swaps ``..data`` inside it; neither
-    touches the target. Raises OSError.
-    """
-    absolute = folder.absolute()
-    place = Path(absolute.anchor)
-    points: set[Path] = set()
-    ahead = list(reversed(absolute.parts[1:]))
-    links = 0
-    while ahead:
-        step = place / ahead.pop()
-        if step.name == "..":
-            place = place.parent
-        elif links < _MOST_LINKS and step.is_symlink():
-            links += 1
-            points.add(place)
-            target = step.readlink()
-            ahead += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-            place = Path(target.anchor) if target.is_absolute() else place
-        else:
-            place = step
-    points |= {place, place.parent}
-    return sorted(point for point in points if point.is_dir())
 
 
 class _Kept(msgspec.Struct):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.ledger import Sum
+from gateway.wire.text import visible
 
 #: Digits of the smallest amount of a column that are shown, and the most behind the point: billionths are exact.
 _DIGITS = 3
@@ -79,7 +80,8 @@ def _fields(one: Sum) -> list[str | int | float | None]:
 
 def _table(report: Report) -> str:
     lines = (*report.groups, report.total)
-    names = [report.by, *(one.key or "-" for one in report.groups), "total"]
+    # Clients choose some names, and a terminal does what it is told.
+    names = [report.by, *(visible(one.key or "-") for one in report.groups), "total"]
     columns = [[column.head, *_cells([getattr(one, column.field) for one in lines], column)] for column in _COLUMNS]
     width = max(map(len, names))
     widths = [max(map(len, column)) for column in columns]

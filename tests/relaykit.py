@@ -273,6 +273,7 @@ class Kit:
 
     def metric(self, name: str, **labels: str) -> float:
         """A metric's sample; 0 where there is none."""
+        self.metrics.settle()
         return self.registry.get_sample_value(f"llm_relay_{name}", labels) or 0.0
 
     async def __aenter__(self) -> Self:

@@ -79,6 +79,10 @@ def test_a_table() -> None:
     )
 
 
+def test_a_name_does_nothing_to_the_terminal() -> None:
+    assert "sandbox/[U+001B][2J " in table(changed(key="sandbox/\x1b[2J"), by="candidate")
+
+
 @pytest.mark.parametrize(
     ("amounts", "shown"),
     [

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from gateway.config.model import Step
+from gateway.intelligence.reading import Note
 from gateway.rehearsal.recordings import Exchange
 from gateway.rehearsal.stage import Source
 
@@ -112,6 +113,8 @@ class RouterResult(msgspec.Struct, frozen=True):
     cases: tuple[CaseResult, ...]
     #: How many answers of the designator were recorded anew, and how many were kept; None where nothing was written.
     recorded: tuple[int, int] | None = None
+    #: Where a gateway's designator reads something else.
+    notes: tuple[Note, ...] = ()
 
     def count(self, status: Status) -> int:
         """How many tests came to ``status``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shlex
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,6 +18,7 @@ from gateway.config.files import shown
 from gateway.config.model import Candidate, Router, RouterTest, Step, Turn
 from gateway.errors import BadRequest
 from gateway.generation import Generation
+from gateway.intelligence.reading import Beside
 from gateway.metrics import Metrics
 from gateway.rehearsal import recordings
 from gateway.rehearsal.recordings import Exchange, NotRecorded, Recordings, RecordingsUnreadable, first_words
@@ -33,6 +33,7 @@ _TITLE = 60
 
 #: Told after every test: the router's name, how many of its tests are done, and how many there are.
 Progress = Callable[[str, int, int], None]
+_NOTHING = Beside()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,16 +55,18 @@ async def run(
     dial: Upstream,
     settings: Settings,
     progress: Progress = lambda router, done, total: None,
+    beside: Beside = _NOTHING,
 ) -> Report:
     """What comes of the tests of ``routers``; ``dial`` is the way to designators that are asked.
 
-    Raises OSError where recordings cannot be written.
+    ``beside`` is where the assessments of ``generation`` are from. Raises OSError where recordings cannot be written.
     """
     metrics = Metrics(CollectorRegistry())
     results = []
     for router in routers:
         runner = _Runner(folder, generation, router, dial, settings, metrics)
-        results.append(await runner.run(progress))
+        result = await runner.run(progress)
+        results.append(msgspec.structs.replace(result, notes=beside.of(router.name)))
     return Report(generation.revision, tuple(results), settings.gates)
 
 
@@ -163,7 +166,8 @@ class _Runner:
             try:
                 outcome = await self._ask(rehearsal, step, messages)
             except NotRecorded as error:
-                return Run(tuple(results), f"{self._router.name}: {error}; run: {self._recorder()}", step.line)
+                command = recordings.recorder(self._folder, self._router.name)
+                return Run(tuple(results), f"{self._router.name}: {error}; run: {command}", step.line)
             if outcome.answer is not None:
                 history = [*messages, dict(outcome.answer)]
             result = _result(step, outcome, before)
@@ -186,11 +190,6 @@ class _Runner:
             return Outcome(None, None, error=error.code, status=error.status, message=error.message)
         return await rehearsal.ask(request, act=step.designator, fails=step.fails, calls=step.calls)
 
-    def _recorder(self) -> str:
-        """The command that records what is missing."""
-        folder = "" if self._folder == Path("routers.d") else f"{shlex.quote(str(self._folder))} "
-        return f"llm-relay test {folder}--record --router {self._router.name}"
-
     def _shuffled(self, number: int) -> Policy:
         """The router with its candidates in another order: the same for the same ``number``, always."""
         before = list(self._router.candidates)
@@ -199,7 +198,8 @@ class _Runner:
         random.Random(f"{self._router.name} {number}").shuffle(after)
         if after == before:
             after = _turned(after, number)
-        return Policy(msgspec.structs.replace(self._router, candidates=tuple(after)))
+        router = msgspec.structs.replace(self._router, candidates=tuple(after))
+        return Policy(router, self._generation.assessments.get(router.name))
 
 
 def _turned(candidates: list[Candidate], number: int) -> list[Candidate]:

@@ -48,6 +48,7 @@ def _router(report: Report, router: RouterResult) -> dict[str, Any]:
         "accuracy": router.accuracy,
         "flip_rate": router.flip_rate,
         "verdicts": list(report.verdicts(router).values()),
+        "notes": [{"severity": note.severity, "text": note.text} for note in router.notes],
         "confusion": router.confusion,
         "tests": [_case(case) for case in router.cases],
     }
@@ -92,6 +93,10 @@ def _junit(report: Report) -> str:
     root = ET.Element("testsuites", name="llm-relay test")
     for router in report.routers:
         suite = ET.SubElement(root, "testsuite", name=router.router, file=router.file)
+        if router.notes:
+            properties = ET.SubElement(suite, "properties")
+            for note in router.notes:
+                ET.SubElement(properties, "property", name=note.severity, value=_possible(note.text))
         names = [case.name for case in router.cases]
         for case in router.cases:
             # Many readers know a test by its name alone.
@@ -147,6 +152,8 @@ def _github(report: Report) -> str:
 
 
 def _problems(router: RouterResult, tolerant: bool) -> Iterator[Problem]:
+    for note in router.notes:
+        yield Problem(router.file, 1, 1, router.router, "assessments", note.text, severity=note.severity)
     for case in router.cases:
         run = case.runs[0]
         if run.trouble is not None:

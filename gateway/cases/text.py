@@ -25,8 +25,9 @@ def text(report: Report) -> str:
 
 def _router(report: Report, router: RouterResult) -> list[str]:
     lines = [line for case in router.cases for line in _case(router, case, report.tolerant)]
+    notes = [f"  {'note' if note.severity == 'info' else note.severity}: {note.text}" for note in router.notes]
     if not router.cases:
-        return [f"{router.router} ({router.file}): no tests"]
+        return [f"{router.router} ({router.file}): no tests", *notes]
     passed, count = router.count("passed"), len(router.cases)
     facts = [f"{passed} of {count} {'test' if count == 1 else 'tests'} passed"]
     if router.accuracy is not None and (router.accuracy < 1 or report.gates.min_accuracy is not None):
@@ -39,7 +40,7 @@ def _router(report: Report, router: RouterResult) -> list[str]:
     if router.recorded is not None:
         new, known = router.recorded
         lines.append(f"  recorded: {new} {'answer' if new == 1 else 'answers'} new, {known} kept")
-    return lines
+    return lines + notes
 
 
 def _total(report: Report) -> str:

@@ -16,7 +16,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     dashboards = commands.add_parser("dashboards", help="Grafana dashboards and Prometheus rules", allow_abbrev=False)
     actions = dashboards.add_subparsers(dest="action", required=True, metavar="ACTION")
     build = actions.add_parser("build", help="write them", allow_abbrev=False)
-    build.add_argument("folder", nargs="?", type=Path, default=Path("dashboards"), metavar="DIR")
+    build.add_argument(
+        "folder", nargs="?", type=Path, default=Path("dashboards"), metavar="DIR", help="default dashboards"
+    )
     build.add_argument(
         "--runbook", default="README.md", metavar="URL", help="where alerts link to: this README, default README.md"
     )

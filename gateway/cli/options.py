@@ -15,6 +15,12 @@ _AGE = re.compile(r"^(\d{1,9})([smhdw])$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
+def said(error: OSError) -> str:
+    """What the system refused, in words."""
+    reason = error.strerror or str(error)
+    return reason if error.filename is None else f"{error.filename}: {reason}"
+
+
 def option(
     parser: argparse.ArgumentParser,
     name: str,

@@ -13,7 +13,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     schema = commands.add_parser("schema", help="the JSON Schemas of the configuration", allow_abbrev=False)
     actions = schema.add_subparsers(dest="action", required=True, metavar="ACTION")
     build = actions.add_parser("build", help="write them", allow_abbrev=False)
-    build.add_argument("folder", nargs="?", type=Path, default=Path("schemas"), metavar="DIR")
+    build.add_argument("folder", nargs="?", type=Path, default=Path("schemas"), metavar="DIR", help="default schemas")
     build.set_defaults(run=run)
 
 

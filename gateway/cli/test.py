@@ -6,17 +6,19 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.options import FINDINGS, OK, USAGE, folder, style, whole
+from gateway.cli.options import FINDINGS, OK, USAGE, folder, said, style, whole
 
 if TYPE_CHECKING:
     from gateway.cases.report import Report
     from gateway.cases.run import Settings
     from gateway.config.model import Router, Snapshot
     from gateway.generation import Generation
+    from gateway.intelligence.reading import Beside
 
 #: How often a test is run where its candidates are permuted and nobody says how often.
 _PERMUTATIONS = 5
@@ -52,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
     from gateway.config.load import load
     from gateway.config.report import render
     from gateway.generation import Generation
+    from gateway.intelligence.lockfile import LockfileError
+    from gateway.intelligence.reading import beside
 
     # Nothing is sent to a candidate, and a designator's key is asked for where it is needed.
     loaded = load(options.folder, os.environ, require_keys=False)
@@ -68,13 +72,19 @@ def run(options: argparse.Namespace) -> int:
     try:
         routers = _chosen(loaded.snapshot, options.router)
         _check_possible(routers, settings)
-        report = asyncio.run(_run(options.folder, Generation(loaded.snapshot), routers, settings))
+        # A commit gives the same result every day: what files say counts, also after it has expired.
+        known = beside(options.folder, loaded.snapshot, time.time())
+        report = asyncio.run(_run(options.folder, Generation(loaded.snapshot, known.texts), routers, settings, known))
         text = show(report, options.format)
         if options.output is not None:
             options.output.write_text(text, encoding="utf-8")
             text = show(report, "text")
+    except LockfileError as error:
+        style = "github" if options.format == "github" else "text"
+        print(render(error.problems, style), end="", file=sys.stdout if style == "github" else sys.stderr)
+        return FINDINGS
     except (_Impossible, OSError) as error:
-        print(f"llm-relay test: {error}", file=sys.stderr)
+        print(f"llm-relay test: {said(error) if isinstance(error, OSError) else error}", file=sys.stderr)
         return USAGE
     print(text, end="")
     return OK if report.ok else FINDINGS
@@ -109,14 +119,16 @@ def _check_possible(routers: Sequence[Router], settings: Settings) -> None:
             raise _Impossible(f"to ask the designator of {router.name} the key of {provider.name} is needed: {missing}")
 
 
-async def _run(folder: Path, generation: Generation, routers: Sequence[Router], settings: Settings) -> Report:
+async def _run(
+    folder: Path, generation: Generation, routers: Sequence[Router], settings: Settings, known: Beside
+) -> Report:
     from gateway.cases.run import run
     from gateway.rehearsal.rehearse import way_out
 
     dial = way_out()
     shown = sys.stderr.isatty() and settings.asking != "never"
     try:
-        return await run(folder, generation, routers, dial, settings, _progress if shown else _silence)
+        return await run(folder, generation, routers, dial, settings, _progress if shown else _silence, known)
     finally:
         if shown:
             sys.stderr.write("\r\x1b[K")

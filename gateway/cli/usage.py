@@ -12,7 +12,8 @@ from gateway.cli.options import FINDINGS, OK, age, data, style
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     usage = commands.add_parser("usage", help="show what was used, from the ledger", allow_abbrev=False)
-    usage.add_argument("--by", choices=("router", "candidate", "tag", "client", "day"), default="router")
+    by = ("router", "candidate", "tag", "client", "day")
+    usage.add_argument("--by", choices=by, default="router", help="what each line is for; default router")
     usage.add_argument("--since", type=age, default="7d", metavar="AGE", help="such as 12h or 7d (the default)")
     data(usage)
     style(usage, "text", "json", "csv")

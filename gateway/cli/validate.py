@@ -26,14 +26,16 @@ def run(options: argparse.Namespace) -> int:
         return _explain(options.explain, options.format)
     from gateway.config.load import load
     from gateway.config.report import render
+    from gateway.intelligence.lockfile import check
     from gateway.lint import lint
 
     loaded = lint(load(options.folder, os.environ, require_keys=not options.no_keys))
-    text = render(loaded.problems, options.format)
+    beside = check(options.folder, loaded.snapshot.routers.values()) if loaded.snapshot is not None else ()
+    text = render((*loaded.problems, *beside), options.format)
     if text:
         print(text, end="" if text.endswith("\n") else "\n")
     warnings = sum(problem.severity == "warning" for problem in loaded.problems)
-    if loaded.snapshot is None or (options.strict and warnings):
+    if loaded.snapshot is None or beside or (options.strict and warnings):
         return FINDINGS
     if options.format == "text":
         routers = len(loaded.snapshot.routers)

@@ -213,6 +213,12 @@ CODES: dict[str, Code] = {
         "generation.",
         "Copy the file into the folder.",
     ),
+    "E404": Code(
+        "assessments that cannot be used",
+        "A file in intelligence/ that a router with 'source: file' reads is no list of its assessments. Routing goes "
+        "on with those that were there before.",
+        "Correct what the position points to, or write the file anew with `llm-relay intelligence export`.",
+    ),
     # --- lints --------------------------------------------------------------------------------------------------------
     "W401": Code(
         "a single candidate",

@@ -27,7 +27,7 @@ from gateway.config.model import (
     Timers,
 )
 from gateway.config.providers import BUILTIN, Builtin
-from gateway.config.units import spell_duration, spell_size
+from gateway.config.units import spell_duration, spell_share, spell_size
 
 T = TypeVar("T")
 N = TypeVar("N", Client, Operator)
@@ -194,6 +194,8 @@ def _router(router: Router) -> _Fields:
                 "intelligence.source": "file" if router.intelligence.source == "file" else None,
             }
         )
+    if router.record is not None:
+        fields |= _plain({"record.sample": spell_share(router.record.sample), "record.days": f"{router.record.days}"})
     return fields
 
 

@@ -20,6 +20,7 @@ from gateway.config.fields import (
     Name,
     SchemaVersion,
     SecretReference,
+    Share,
     Size,
     Tags,
     Text,
@@ -76,6 +77,15 @@ class Intelligence(_Document, frozen=True):
     ] = "chroma"
 
 
+class Record(_Document, frozen=True):
+    """Samples of requests, kept beside the ledger, so that `llm-relay plan --replay` can decide them again."""
+
+    sample: Annotated[
+        Share, Meta(description="The share of the decided requests of which is kept what the designator reads.")
+    ]
+    days: Annotated[int, Meta(description="For how many days a sample is kept.", ge=1, le=90)] = 7
+
+
 class RouterDocument(_Document, frozen=True):
     """A smart router: a name that clients ask for, and the models that may answer."""
 
@@ -111,6 +121,10 @@ class RouterDocument(_Document, frozen=True):
         Tags, Meta(description="Marks for cost reports; they become metric labels.", examples=[["platform"]])
     ] = []
     intelligence: Annotated[Intelligence, Meta(description="Web assessments of the candidates.")] | UnsetType = UNSET
+    record: (
+        Annotated[Record, Meta(description="Samples of requests to keep; without it nothing of any request is kept.")]
+        | UnsetType
+    ) = UNSET
     tests: Annotated[
         list[RouterTest], Meta(description="Examples of requests and whom they should go to.", max_length=1000)
     ] = []
@@ -274,7 +288,7 @@ class Limits(_Document, frozen=True):
 class SearxngSearch(_Document, frozen=True):
     """A SearXNG instance."""
 
-    url: Annotated[Url, Meta(description="Its address.", examples=["http://searxng:8080"])]
+    url: Annotated[Url, Meta(description="Its address; default: SEARXNG_URL.", examples=["http://searxng:8080"])]
 
 
 class PerplexitySearch(_Document, frozen=True):
@@ -282,7 +296,11 @@ class PerplexitySearch(_Document, frozen=True):
 
     base_url: Annotated[Url, Meta(description="Its address.")] | UnsetType = UNSET
     api_key: (
-        Annotated[SecretReference, Meta(description="Where its key is; default: PERPLEXITY_API_KEY.")] | UnsetType
+        Annotated[
+            SecretReference,
+            Meta(description="Where its key is; default: PERPLEXITY_API_KEY, or PERPLEXITY_API_KEY_FILE."),
+        ]
+        | UnsetType
     ) = UNSET
 
 
@@ -291,9 +309,10 @@ class JinaSearch(_Document, frozen=True):
 
     search_url: Annotated[Url, Meta(description="The search API's address.")] | UnsetType = UNSET
     reader_url: Annotated[Url, Meta(description="The reader API's address.")] | UnsetType = UNSET
-    api_key: Annotated[SecretReference, Meta(description="Where its key is; default: JINA_API_KEY.")] | UnsetType = (
-        UNSET
-    )
+    api_key: (
+        Annotated[SecretReference, Meta(description="Where its key is; default: JINA_API_KEY, or JINA_API_KEY_FILE.")]
+        | UnsetType
+    ) = UNSET
 
 
 class Search(_Document, frozen=True):

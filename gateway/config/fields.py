@@ -52,6 +52,14 @@ Size = Annotated[
         *("64KiB", "32MiB"),
     ),
 ]
+Share = Annotated[
+    str,
+    form(
+        r"(?:100(?:\.0{1,3})?|[0-9]{1,2}(?:\.[0-9]{1,3})?)%",
+        "write a percentage from 0% to 100%, with up to three decimals: 1% or 0.5%",
+        *("1%", "0.5%", "100%"),
+    ),
+]
 SecretReference = Annotated[
     str,
     form(

@@ -37,6 +37,8 @@ _EXTENSIONS = (".yaml", ".yml")
 _ATTEMPTS = 4
 _DATA = "..data"
 _REVISION = "REVISION"
+#: Symbolic links on the way to the folder that are followed, as many as Linux itself follows.
+_MOST_LINKS = 40
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
 
 
@@ -97,8 +99,40 @@ def fingerprint(folder: Path) -> str:
         except OSError as error:
             seen.append(f"{type(error).__name__} {error.errno}")
             continue
-        seen.extend(f"{name}\0{_state(root / name)}" for name in (*names, _REVISION))
+        seen.extend(f"{name}\0{state(root / name)}" for name in (*names, _REVISION))
     return hashlib.sha256("\n".join(seen).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def watch_points(*folders: Path) -> list[Path]:
+    """The folders whose events concern ``folders``: themselves, their parents, and the parent of every symlink on the
+    way.
+
+    git-sync re-points a symlink, which may well lie above a folder; Kubernetes swaps ``..data`` inside it; neither
+    touches the target. Raises OSError.
+    """
+    points = {point for folder in folders for point in _points_on_the_way(folder)}
+    return sorted(point for point in points if point.is_dir())
+
+
+def _points_on_the_way(folder: Path) -> set[Path]:
+    absolute = folder.absolute()
+    place = Path(absolute.anchor)
+    points: set[Path] = set()
+    ahead = list(reversed(absolute.parts[1:]))
+    links = 0
+    while ahead:
+        step = place / ahead.pop()
+        if step.name == "..":
+            place = place.parent
+        elif links < _MOST_LINKS and step.is_symlink():
+            links += 1
+            points.add(place)
+            target = step.readlink()
+            ahead += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+            place = Path(target.anchor) if target.is_absolute() else place
+        else:
+            place = step
+    return points | {place, place.parent}
 
 
 def read(folder: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Tree:
@@ -234,14 +268,16 @@ def _roots(folder: Path) -> tuple[Path, ...]:
     return (data, real) if data.parent == real and data.name != _DATA and data.is_dir() else (real,)
 
 
-def _state(path: Path) -> str:
-    """What can be seen of an entry without opening it."""
+def state(path: Path) -> str:
+    """What can be seen of a file without opening it; never raises, never waits."""
     try:
         link = os.lstat(path)
         status = os.stat(path) if stat.S_ISLNK(link.st_mode) else link
         target = os.readlink(path) if status is not link else ""
     except OSError as error:
         return f"{type(error).__name__} {error.errno}"
+    except ValueError:
+        return "impossible"
     fields = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
     return f"{fields} {target}"
 

@@ -47,6 +47,8 @@ class Loaded(msgspec.Struct, frozen=True):
     places: Mapping[str, Place] = {}
     #: What comments in the files say of advice, by file as problems name it; files without such comments are missing.
     silences: Mapping[str, silence.Silences] = {}
+    #: The files that keys were looked for in, and how :func:`gateway.config.files.state` saw them right before.
+    secret_files: Mapping[str, str] = {}
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -86,7 +88,15 @@ class Loader:
         generation = _Generation(tree, parsed, self._environ, self._require_keys)
         snapshot = generation.compile(commit)
         silences = {tree.shown(file.name): said for file in tree.files if (said := parsed[file.data].silences)}
-        return Loaded(snapshot, generation.report.problems, tree.revision, commit, generation.places, silences)
+        return Loaded(
+            snapshot,
+            generation.report.problems,
+            tree.revision,
+            commit,
+            generation.places,
+            silences,
+            generation.secrets.files,
+        )
 
 
 def load(folder: Path, environ: Mapping[str, str], *, require_keys: bool = True) -> Loaded:
@@ -143,7 +153,7 @@ class _Generation:
         self.report = Report()
         self.places: dict[str, Place] = {}
         self._tree = tree
-        self._secrets = Secrets(environ, self.report, required=require_keys)
+        self.secrets = Secrets(environ, self.report, required=require_keys)
         self._routers: list[tuple[files.File, _Document]] = []
         self._gateways: list[tuple[files.File, _Document]] = []
         #: Whether what declares providers and models has been understood, or is known not to be there.
@@ -158,19 +168,19 @@ class _Generation:
             limits = settings.limits(gateway.limits, place / "limits", self.report)
         # What is known of providers while the gateway document cannot be read is not worth telling.
         heard = self.report if self._certain else Report()
-        secrets = self._secrets if self._certain else Secrets(self._secrets.environ, heard, required=False)
+        secrets = self.secrets if self._certain else self.secrets.unheard(required=False)
         providers = Providers(gateway.providers, place / "providers", limits.timers, secrets, heard)
         names = self._names(providers)
         models = Models(gateway.models, providers, self._points_to(), self.report, certain=self._certain)
         for id in gateway.models:
             models.declare(id, place / "models" / id)
         routers = self._compile_routers(models)
-        keys = settings.Keys(self._secrets, self.report)
+        keys = settings.Keys(self.secrets, self.report)
         clients = settings.clients(gateway.clients, place / "clients", names, keys, self.report)
         operators = settings.operators(gateway.operators, place / "operators", keys, self.report)
         search = None
         if gateway.search is not msgspec.UNSET:
-            search = settings.search(gateway.search, place / "search", self._secrets, self.report)
+            search = settings.search(gateway.search, place / "search", self.secrets, self.report)
         if not self._routers and not self.report.failed and not gateway.allow_empty:
             nowhere = Place(self._tree.shown(""), Marks())
             self.report.add(nowhere, "E401", "there is no router", "add one, or set 'allow_empty: true'")
@@ -254,7 +264,10 @@ class _Generation:
                     routers[router.name] = router
                     self.places[router.name] = place
                 continue
+            said = {(problem.line, problem.column) for problem in document.problems}
             for steps, reference in islice(model_references(_mapping(document)), MAX_PROBLEMS):
+                if place.marks.value(steps) in said:
+                    continue
                 here = Place(place.file, place.marks, steps)
                 models.resolve(reference, here, router=_name(document) or "")
         return routers

@@ -120,7 +120,7 @@ def _unknown(breach: _Breach) -> Iterator[Problem]:
         remedy = did_you_mean(name, fields, f"the fields are {', '.join(fields)}")
         if name in elsewhere:
             remedy = "it belongs into the gateway document; add 'kind: gateway' if this is one"
-        yield (breach.place / name).problem("E204", "there is no such field", remedy, at_key=True)
+        yield (breach.place / name).problem("E204", f"there is no such field{_foreign(name)}", remedy, at_key=True)
 
 
 def _union(breach: _Breach) -> Iterator[Problem]:
@@ -139,10 +139,20 @@ def _wrong_type(breach: _Breach) -> Problem:
     wanted = _TYPES[breach.expected]
     if breach.value is None:
         return breach.place.problem("E203", "the field has no value", f"write {wanted}, or remove the field")
-    remedy = breach.hint
-    if not remedy and breach.expected == "string" and not isinstance(breach.value, list | dict):
-        remedy = "quote it"
-    return breach.place.problem("E203", f"{breach.shown} is not {wanted}", remedy)
+    return breach.place.problem("E203", f"{breach.shown} is not {wanted}", breach.hint or _written_as(breach))
+
+
+def _written_as(breach: _Breach) -> str:
+    """How a value of the type that is wanted is written, where one of another type stands."""
+    match breach.expected, breach.value:
+        case "string", str() | int() | float():
+            return "quote it"
+        case "array", _:
+            return "write each entry on a line of its own, behind '- '"
+        case "object", list() | str():
+            fields = breach.rule.get("required") or list(breach.rule.get("properties", ()))
+            return f"write its fields: {', '.join(f'{field}: …' for field in fields)}" if fields else ""
+    return ""
 
 
 def _bad_value(breach: _Breach) -> Problem:
@@ -161,9 +171,20 @@ def _bad_value(breach: _Breach) -> Problem:
         case _ if place.steps == ("name",) and "/" in breach.value:
             return place.problem("E302", f"{breach.shown} is the name of a model, not of a router", breach.hint)
         case _:
-            return place.problem("E203", f"{breach.shown} does not fit", breach.hint)
+            return place.problem("E203", f"{breach.shown} does not fit{_foreign(breach.value)}", breach.hint)
+
+
+def _foreign(text: str) -> str:
+    """Names a letter that only looks like one of those that are meant, as Cyrillic letters do."""
+    found = next((character for character in text if not character.isascii()), None)
+    return "" if found is None else f": it holds U+{ord(found):04X}"
 
 
 def _allowed(value: object, options: list[Any]) -> str:
-    listed = f"use {' or '.join(str(option) for option in options)}"
-    return did_you_mean(value, map(str, options), listed) if isinstance(value, str) else listed
+    texts = [str(option) for option in options]
+    listed = f"use {' or '.join(texts)}"
+    if not isinstance(value, str):
+        return listed
+    if value in texts:
+        return f"write {value}, not in quotes"
+    return did_you_mean(value, texts, listed)

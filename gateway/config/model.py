@@ -211,6 +211,15 @@ class Intelligence(_Frozen, frozen=True):
     source: AssessmentSource = "chroma"
 
 
+class Record(_Frozen, frozen=True):
+    """Samples of a router's requests, for trying a change on them."""
+
+    #: The share of the decided requests of which one is kept, 0 to 1.
+    sample: float
+    #: For how long it is kept.
+    days: int
+
+
 class Router(_Frozen, frozen=True):
     """A smart router."""
 
@@ -228,6 +237,8 @@ class Router(_Frozen, frozen=True):
     line: int = 1
     tests: tuple[RouterTest, ...] = ()
     intelligence: Intelligence | None = None
+    #: None: nothing of any request is kept.
+    record: Record | None = None
 
 
 class Client(_Frozen, frozen=True):

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from gateway.config import documents, urls
 from gateway.config.model import Provider, Secret, Timers, WireName
 from gateway.config.problems import Marks, Place, Report, show
-from gateway.config.secrets import Secrets
+from gateway.config.secrets import Secrets, stands_in
 from gateway.config.units import duration, spell_duration
 
 MAX_DEADLINE = 24 * 3600.0
@@ -115,8 +115,7 @@ class _Builder:
 
     def quiet(self) -> _Builder:
         """One whose problems nobody hears of."""
-        nobody = Report()
-        return _Builder(self._timers, Secrets(self._secrets.environ, nobody), nobody)
+        return _Builder(self._timers, self._secrets.unheard(), Report())
 
     def build(self, name: str, entry: documents.Provider, place: Place) -> Provider | None:
         """The provider; None, with problems at ``place``, where it cannot be used."""
@@ -182,7 +181,13 @@ class _Builder:
         text = entry.proxy
         if text.startswith(("env:", "file:")):
             secret = self._secrets.resolve(text, place)
-            return None if secret is None else secret.reveal()
+            if secret is None or stands_in(secret):
+                return None
+            # Without its credentials it is a URL like any other.
+            scheme, separator, rest = secret.reveal().partition("://")
+            plain = f"{scheme}{separator}{rest.rpartition('@')[2]}"
+            known = checked_url(plain, place, self._report, allow_private=True, plain=True)
+            return None if known is None else secret.reveal()
         if "@" in text:
             self._report.add(place, "E309", "a proxy's password must not stand in the file", "write env:NAME")
             return None

@@ -92,6 +92,8 @@ class Models:
 
     def _chain(self, router: str, nested: str) -> list[str]:
         """The way from ``router`` through ``nested``, back to ``router`` where there is one."""
+        if router.lower() == nested:
+            return [router, nested]
         way = {nested: [router, nested]}
         queue = [nested]
         for here in queue:
@@ -111,14 +113,17 @@ class Models:
         return remedy
 
     def _guess(self, reference: str) -> str:
-        prefix, slash, rest = reference.partition("/")
-        known = [*self._declared, *(f"{p}/{name}" for p, names in catalogue.by_provider().items() for name in names)]
+        prefix, _, rest = reference.partition("/")
+        if prefix in self._providers and not rest:
+            return "write provider/model"
+        known = [id for id in self._declared if id.partition("/")[0] in self._providers and id.partition("/")[2]]
+        known += (f"{p}/{name}" for p, names in catalogue.by_provider().items() for name in names)
         same_name = [id for id in known if id.partition("/")[2].lower() == reference.lower()]
         if same_name:
             return f"did you mean {show(same_name[0])}?"
-        if slash and (close := difflib.get_close_matches(prefix.lower()[:64], self._providers.names, n=1)):
+        if rest and (close := difflib.get_close_matches(prefix.lower()[:64], self._providers.names, n=1)):
             return f"did you mean {show(f'{close[0]}/{rest}')}?"
-        otherwise = f"declare the provider {show(prefix)}" if slash else "write provider/model"
+        otherwise = f"declare the provider {show(prefix)}" if prefix and rest else "write provider/model"
         return did_you_mean(reference, known, otherwise)
 
     def _known(self, provider: str, name: str) -> bool:

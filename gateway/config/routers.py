@@ -9,12 +9,12 @@ from msgspec import UNSET
 
 from gateway.config import documents
 from gateway.config.expectations import among, compile_test
-from gateway.config.model import Candidate, Designator, Intelligence, Router
+from gateway.config.model import Candidate, Designator, Intelligence, Record, Router
 from gateway.config.problems import Place, Report, Steps, show
 from gateway.config.prose import prose
 from gateway.config.providers import bounded
 from gateway.config.references import Models
-from gateway.config.units import duration
+from gateway.config.units import duration, share
 
 #: A decision that takes longer than this is no decision; a session that rests longer is none.
 MAX_DESIGNATOR = 60.0
@@ -64,6 +64,7 @@ def compile_router(
         line=(place / "name").line,
         tests=tests,
         intelligence=intelligence,
+        record=_record(document),
     )
 
 
@@ -129,3 +130,8 @@ def _intelligence(
         return None
     model = models.resolve(entry.summarizer, place / "intelligence" / "summarizer", router=document.name)
     return None if model is None else Intelligence(search=entry.search, summarizer=model, source=entry.source)
+
+
+def _record(document: documents.RouterDocument) -> Record | None:
+    entry = document.record
+    return None if entry is UNSET else Record(sample=share(entry.sample), days=entry.days)

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from gateway.config.files import Unreadable, read_regular
+from gateway.config.files import Unreadable, read_regular, state
 from gateway.config.model import Secret
 from gateway.config.problems import Place, Report, show
 
@@ -34,8 +34,16 @@ class Secrets:
     def __init__(self, environ: Mapping[str, str], report: Report, *, required: bool = True) -> None:
         self.environ = environ
         self.required = required
+        #: The files that were looked at, as they looked right before, to find out when they have changed.
+        self.files: dict[str, str] = {}
         self._report = report
         self._folders = [Path(folder) for folder in environ.get(FOLDERS, "").split(os.pathsep) if folder]
+
+    def unheard(self, *, required: bool = True) -> Secrets:
+        """One whose problems nobody hears of; the files that it looks at are taken down here."""
+        other = Secrets(self.environ, Report(), required=required)
+        other.files = self.files
+        return other
 
     def resolve(self, reference: str, place: Place) -> Secret | None:
         """The secret behind ``env:NAME`` or ``file:/path``; None, with a problem at ``place``, where there is none."""
@@ -47,6 +55,15 @@ class Secrets:
             return self._checked(value, target, place, reference)
         return self.from_file(target, place)
 
+    def usual(self, variable: str, place: Place) -> Secret | None:
+        """The secret in a well-known variable, or in the file that ``<variable>_FILE`` names; None where there is
+        neither, which is no problem.
+        """
+        if self.environ.get(variable):
+            return self.resolve(f"env:{variable}", place)
+        path = self.environ.get(f"{variable}_FILE")
+        return self.from_file(path, place, restricted=False) if path else None
+
     def from_file(self, path: str, place: Place, *, restricted: bool = True) -> Secret | None:
         """The secret in the file at ``path``; ``restricted`` to the secrets' folders, where those are named."""
         reference = f"file:{path}"
@@ -54,6 +71,7 @@ class Secrets:
             where = f"inside {' or '.join(map(str, self._folders))}" if self._folders else "absolute, without '..'"
             self._report.add(place, "E311", f"the file {show(path)} is out of bounds", f"use a path {where}")
             return None
+        self.files[path] = state(Path(path))
         try:
             data = read_regular(Path(path), MAX_BYTES)
         except Unreadable as error:

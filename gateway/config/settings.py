@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET
 
-from gateway.config import documents
-from gateway.config.model import Client, Limits, Operator, Search, Secret
+from gateway.config import documents, urls
+from gateway.config.model import Client, Limits, Operator, Search, SearchProvider, Secret
 from gateway.config.problems import Place, Report, did_you_mean, show
 from gateway.config.providers import bounded, checked_url, timers
 from gateway.config.secrets import Secrets
@@ -15,6 +15,9 @@ from gateway.config.units import size
 
 #: Ten years.
 MAX_LEDGER = 3650 * 86400.0
+
+#: The variable that says where SearXNG is, unless the gateway document does.
+SEARXNG_URL = "SEARXNG_URL"
 
 
 class Keys:
@@ -94,29 +97,46 @@ def limits(entry: documents.Limits, place: Place, report: Report) -> Limits:
 
 
 def search(entry: documents.Search, place: Place, secrets: Secrets, report: Report) -> Search:
-    """Where assessments are searched for. A key that is not referred to is its usual variable's, if that is set."""
+    """Where assessments are searched for. What is not written is in its usual variable, if that is set."""
 
-    def url(written: str | object, here: Place) -> str | None:
-        found = checked_url(written, here, report) if isinstance(written, str) else None
+    def url(written: str | object, here: Place, *, plain: bool = False) -> str | None:
+        found = checked_url(written, here, report, plain=plain) if isinstance(written, str) else None
         return None if found is None else found.text
 
-    def key(written: str | object, variable: str, here: Place) -> Secret | None:
+    def key(written: str | object, provider: SearchProvider) -> Secret | None:
         if isinstance(written, str):
-            return secrets.resolve(written, here)
-        value = secrets.environ.get(variable, "")
-        return secrets.resolve(f"env:{variable}", here) if value else None
+            return secrets.resolve(written, place / provider / "api_key")
+        # The variables of the others may be wrong without anybody minding.
+        return secrets.usual(f"{provider.upper()}_API_KEY", place) if provider == entry.provider else None
 
-    if entry.provider == "searxng" and entry.searxng is UNSET:
-        report.add(place, "E205", '"searxng" is missing', "add it: SearXNG has no address of its own")
-    searxng = entry.searxng.url if entry.searxng is not UNSET else UNSET
+    if entry.searxng is not UNSET:
+        # It is sent no key, only the names of models.
+        searxng = url(entry.searxng.url, place / "searxng" / "url", plain=True)
+    else:
+        searxng = _searxng_url(place, secrets, report) if entry.provider == "searxng" else None
     perplexity = entry.perplexity or documents.PerplexitySearch()
     jina = entry.jina or documents.JinaSearch()
     return Search(
         provider=entry.provider,
-        searxng_url=url(searxng, place / "searxng" / "url"),
+        searxng_url=searxng,
         perplexity_url=url(perplexity.base_url, place / "perplexity" / "base_url"),
-        perplexity_key=key(perplexity.api_key, "PERPLEXITY_API_KEY", place / "perplexity" / "api_key"),
+        perplexity_key=key(perplexity.api_key, "perplexity"),
         jina_search_url=url(jina.search_url, place / "jina" / "search_url"),
         jina_reader_url=url(jina.reader_url, place / "jina" / "reader_url"),
-        jina_key=key(jina.api_key, "JINA_API_KEY", place / "jina" / "api_key"),
+        jina_key=key(jina.api_key, "jina"),
     )
+
+
+def _searxng_url(place: Place, secrets: Secrets, report: Report) -> str | None:
+    """The address that the environment names; None, with a problem, where there is none that can be used."""
+    text = secrets.environ.get(SEARXNG_URL)
+    if not text:
+        message, remedy = "SearXNG has no address of its own", f"add 'searxng: {{url: …}}', or set {SEARXNG_URL}"
+        # Where a check does without keys, it does without the variables of the gateway's machine.
+        report.add(place, "E205" if secrets.required else "W406", message, remedy)
+        return None
+    try:
+        return urls.check(text, plain=True).text
+    except urls.BadUrl as error:
+        report.add(place, error.code, f"{SEARXNG_URL}: {error.message}", error.remedy)
+        return None

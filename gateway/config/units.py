@@ -1,4 +1,4 @@
-"""Durations and sizes, read as they are written and written again.
+"""Durations, sizes and shares, read as they are written and written again.
 
 Their form is checked by the schema before they come here.
 """
@@ -22,6 +22,16 @@ def size(text: str) -> int:
     """``32MiB`` in bytes."""
     number, unit = _split(text)
     return int(number) * _BYTES[unit]
+
+
+def share(text: str) -> float:
+    """``0.5%`` as a part of one."""
+    return float(text.removesuffix("%")) / 100
+
+
+def spell_share(part: float) -> str:
+    """The shortest way to write it: ``0.5%``."""
+    return f"{round(100 * part, 3):g}%"
 
 
 def spell_duration(seconds: float) -> str:

@@ -223,4 +223,9 @@ def ollama_host(text: str) -> str | None:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     if ":" in host:
         host = f"[{host}]"
-    return f"{scheme}://{host}:{port}{parts.path.rstrip('/')}"
+    url = f"{scheme}://{host}:{port}{parts.path.rstrip('/')}"
+    try:
+        check(url, allow_private=True, plain=True)
+    except BadUrl:
+        return None
+    return url

@@ -93,7 +93,9 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             position = _mark(error.problem_mark or error.context_mark)
             message = error.problem or error.context or "this is not YAML"
-            self.stop("E101", position, f"not YAML: {message}", _syntax_remedy(message))
+            opened = _mark(error.context_mark)[0]
+            remedy = _UNCLOSED.get(error.context or "", "").format(opened) or _syntax_remedy(message)
+            self.stop("E101", position, f"not YAML: {message}", remedy)
         finally:
             parser.dispose()
         if self._documents == 0:
@@ -166,10 +168,11 @@ class _Reader:
             return _WORDS[text]
         if text[0] not in "-+.0123456789":
             return text
-        if _INTEGER.fullmatch(text) and len(text) <= _MAX_INTEGER:
+        whole = _INTEGER.fullmatch(text) is not None
+        if whole and len(text) <= _MAX_INTEGER:
             return int(text)
         number = _FLOAT.fullmatch(text)
-        if number is not None and len(text) > _MAX_NUMBER:
+        if number is not None and (whole or len(text) > _MAX_NUMBER):
             self.add("E107", position, f"a number of {len(text):,} digits", "shorten or quote it", steps=self._steps)
             return 0
         if _NOT_FINITE.fullmatch(text) or (number is not None and not math.isfinite(float(text))):
@@ -261,10 +264,23 @@ _SYNTAX_REMEDIES = {
     "mapping values are not allowed": "quote a text that contains ': ', or check the indentation",
     "cannot start any token": "indent with spaces, and quote a text that begins with this character",
     "could not find expected ':'": "a key is followed by ': '",
-    "did not find expected key": "check the indentation",
+    "did not find expected key": "check the indentation, and that nothing follows a closing quote or bracket",
     "did not find expected '-' indicator": "check the indentation",
-    "while scanning a quoted scalar": "close the quote",
-    "found unexpected end of stream": "close the quote or bracket",
+    "did not find expected node content": "write a value, or close the bracket",
+    "did not find expected <document start>": "remove what follows the closing bracket",
+    "found unexpected ':'": "quote the text",
+    "found a tab character": "indent with spaces",
+    "escape c": "use single quotes, or write two backslashes for one",
+    "directive": "remove the line that begins with %",
+    "incompatible YAML document": "remove the line that begins with %",
+    "anchor": "quote a text that begins with & or *",
+    "maximum nesting depth": "remove the nesting",
+}
+#: What was open where it is noticed, often many lines further down; the number is the line where it began.
+_UNCLOSED = {
+    "while parsing a flow sequence": "close the bracket of line {}, or put a comma before this",
+    "while parsing a flow mapping": "close the brace of line {}, or put a comma before this",
+    "while scanning a quoted scalar": "close the quote of line {}",
 }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from gateway.dashboards.board import Board, Section
 from gateway.dashboards.panels import About, Query, graph, number
-from gateway.dashboards.promql import JOB, over_range, per_second, steps
+from gateway.dashboards.promql import JOB, ROUTER, over_range, per_second, steps
 
 _RELOADS = "llm_relay_config_reloads_total"
 _INFO = f"llm_relay_config_info{{{JOB}}}"
 _SUCCESSFUL = f"llm_relay_config_last_reload_successful{{{JOB}}}"
 _APPLIED_AT = f"llm_relay_config_last_reload_success_timestamp_seconds{{{JOB}}}"
 _SESSIONS = f"llm_relay_sessions{{{JOB}}}"
+_AGE = f"llm_relay_intelligence_age_seconds{{{ROUTER}}}"
 _PROCESS = "With several workers an instance has no figures of its processes."
 
 _GLANCE = Section(
@@ -99,9 +100,28 @@ _PROCESSES = Section(
     ),
 )
 
+_INTELLIGENCE = Section(
+    30,
+    "Model intelligence",
+    (
+        graph(
+            About(
+                31,
+                "Age of the assessments",
+                "s",
+                "Since each candidate was assessed, for routers that ask for it. `llm-relay intelligence refresh` "
+                "takes it back to zero; without it an assessment expires, and the designator decides without one.",
+            ),
+            Query(f"max by (router, candidate) ({_AGE})", "{{router}} {{candidate}}"),
+            width=24,
+        ),
+    ),
+)
+
 BOARD = Board(
     "gitops",
     "GitOps",
     "Which commit serves, what became of each change, and how the processes do.",
-    (_GLANCE, _CHANGES, _PROCESSES),
+    (_GLANCE, _CHANGES, _PROCESSES, _INTELLIGENCE),
+    choices=("router",),
 )

@@ -143,6 +143,16 @@ ALERTS = (
         "{{ $labels.provider }} fails {{ $value | humanizePercentage }} of what it is sent",
         "Other candidates take over where they can; requests without another candidate fail.",
     ),
+    # Made anew every week and good for thirty days, as the README proposes: two refreshes failed, one is left.
+    Alert(
+        "LLMRelayIntelligenceStale",
+        "warning",
+        "1h",
+        "max by (job, router, candidate) (llm_relay_intelligence_age_seconds) > 21 * 86400",
+        "What {{ $labels.router }} says of {{ $labels.candidate }} is {{ $value | humanizeDuration }} old",
+        "Assessments are made anew by `llm-relay intelligence refresh`, which seems not to run, or to fail for this "
+        "candidate. When this one expires, the designator decides without it.",
+    ),
 )
 
 

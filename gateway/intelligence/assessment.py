@@ -115,6 +115,14 @@ def clean(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
+def spell(age: float) -> str:
+    """A time span (seconds) for people, in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if age >= size:
+            return f"{age / size:.0f}{unit}"
+    return f"{max(age, 0):.0f}s"
+
+
 def timestamp(now: float) -> str:
     """``now`` (seconds since 1970) in RFC 3339."""
     return time.strftime(_TIME, time.gmtime(now))

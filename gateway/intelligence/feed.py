@@ -1,6 +1,7 @@
 """Assessments on their way into a running gateway, off the request path.
 
-The feed looks at lockfiles and at the store every half minute and after every reload, and hands on what changed.
+The feed looks at lockfiles and at the store every half minute and after every reload, at lockfiles also when they are
+said to have changed, and hands on what did.
 Chroma is never imported here: a child process, ``llm-relay intelligence show``, reads it and goes. Of a store on this
 machine writers leave a mark; any store is read again every five minutes. Whatever fails, what was known goes on being
 used until it expires.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import sys
@@ -19,10 +21,12 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.config.model import Snapshot
+from gateway.config.model import AssessmentSource, Router, Snapshot
+from gateway.config.problems import Problem
 from gateway.generation import Generation
 from gateway.intelligence import lockfile
 from gateway.intelligence.assessment import Assessment, Assessments, by_key
+from gateway.intelligence.reading import Texts, texts
 from gateway.intelligence.store import INSTALL, installed, place
 
 log = logging.getLogger("llm_relay.intelligence")
@@ -33,13 +37,23 @@ _SHORTEST_POLL = 0.1
 #: Seconds that the child may take.
 _CHILD_SECONDS = 60.0
 
-Texts = dict[str, dict[str, str]]
 #: Reads some assessments of routers, by name. Raises FeedError.
 Read = Callable[[Path, Path | None, list[str]], Awaitable[Assessments]]
 
 
 class FeedError(Exception):
     """The store cannot be read now."""
+
+
+class _Lockfile(msgspec.Struct, frozen=True):
+    """How a file looked when it was read last, what was good in it last, and what is wrong with it now."""
+
+    state: str
+    assessments: Assessments
+    problems: tuple[Problem, ...] = ()
+
+
+_NO_FILE = _Lockfile("", {})
 
 
 class Feed:
@@ -69,113 +83,120 @@ class Feed:
         self._poll = _poll(environ) if poll is None else poll
         self._clock = clock
         self._read = _in_a_child if read is None else read
-        self._wake = asyncio.Event()
-        self._stopped = False
+        #: Of the lockfiles and of the store: set where it is time to look again.
+        self._wakes = asyncio.Event(), asyncio.Event()
+        self._files: dict[str, _Lockfile] = {}
         #: Of the store: what was read last, the routers it was read for, and how it looked then.
         self._stored: Assessments = {}
         self._asked: tuple[list[str], str] | None = None
-        self._files: dict[str, tuple[str, Assessments]] = {}
-        self._complaint = ""
+        #: Why the store cannot be read now; empty where it can, or need not be.
+        self.trouble = ""
 
     def texts(self, snapshot: Snapshot) -> Texts:
         """By router and candidate, what designators may read now: nothing that has expired, nothing unasked for."""
-        now = self._clock()
-        texts: Texts = {}
-        for router in snapshot.routers.values():
-            if router.intelligence is None:
-                continue
-            for candidate in router.candidates:
-                found = self._find(router.name, candidate.id, router.intelligence.source)
-                if found is not None and now < found.expires:
-                    texts.setdefault(router.name, {})[candidate.id] = found.text
-        return texts
+        return texts(snapshot, self.assessments(snapshot), self._clock())
 
     def assessments(self, snapshot: Snapshot) -> Assessments:
         """All that is known of the candidates of ``snapshot``, expired or not."""
-        found = (
-            self._find(router.name, candidate.id, router.intelligence.source)
-            for router in snapshot.routers.values()
-            if router.intelligence is not None
-            for candidate in router.candidates
-        )
-        return by_key(each for each in found if each is not None)
+        return by_key(each for router in snapshot.routers.values() for each in self.known(router).values())
+
+    def known(self, router: Router) -> dict[str, Assessment]:
+        """All that is known of the candidates of one router, by candidate, expired or not."""
+        if router.intelligence is None:
+            return {}
+        found = {each.id: self._find(router.name, each.id, router.intelligence.source) for each in router.candidates}
+        return {id: each for id, each in found.items() if each is not None}
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the lockfiles as they are on disk; those before them are in use."""
+        return tuple(problem for file in self._files.values() for problem in file.problems)
 
     def wake(self) -> None:
         """Look soon: the configuration has changed."""
-        self._wake.set()
+        for wake in self._wakes:
+            wake.set()
 
-    def stop(self) -> None:
-        """End :meth:`run`."""
-        self._stopped = True
-        self._wake.set()
+    def wake_files(self) -> None:
+        """Look soon at the lockfiles: they have changed."""
+        self._wakes[0].set()
 
     async def run(self) -> None:
-        """Look until :meth:`stop`."""
-        looks = 0
-        while not self._stopped:
-            self._wake.clear()
+        """Look until cancelled. A store that takes its time does not keep lockfiles waiting."""
+        async with asyncio.TaskGroup() as group:
+            for look, wake in zip((self.look_at_files, self.look_at_store), self._wakes, strict=True):
+                group.create_task(self._repeat(look, wake))
+
+    async def _repeat(self, look: Callable[[int], Awaitable[None]], wake: asyncio.Event) -> None:
+        for number in itertools.count():
+            wake.clear()
             try:
-                await self.look(looks)
+                await look(number)
             except Exception:
                 log.exception("looking for assessments failed; those that are known go on being used")
-            looks += 1
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._poll)
+                await asyncio.wait_for(wake.wait(), self._poll)
 
-    async def look(self, number: int = 0) -> None:
-        """Read what may have changed, and say so if it has."""
-        snapshot = self._current().snapshot
-        wanted: dict[str, list[str]] = {"file": [], "chroma": []}
-        for router in snapshot.routers.values():
-            if router.intelligence is not None:
-                wanted[router.intelligence.source].append(router.name)
-        await asyncio.to_thread(self._look_at_files, wanted["file"])
-        await self._look_at_store(wanted["chroma"], number)
+    async def look_at_files(self, number: int = 0) -> None:
+        """Read the lockfiles that have changed."""
+        await asyncio.to_thread(self._read_files, self._routers("file"))
+        await self._tell()
+
+    async def look_at_store(self, number: int = 0) -> None:
+        """Read the store where it may have changed; ``number`` counts the looks."""
+        routers = self._routers("chroma")
+        mark = self._place.mark
+        asked = routers, f"{number // PATIENCE} {'' if mark is None else _state(mark)}"
+        if not routers:
+            self._stored, self._asked, self.trouble = {}, None, ""
+        elif asked != self._asked:
+            try:
+                self._stored = await self._read(self._folder, self._data, routers)
+            except FeedError as error:
+                self._complain(str(error))
+            else:
+                self._asked = asked
+                self._complain("")
+        # What is known grows old, even where nothing has changed.
+        await self._tell()
+
+    def _routers(self, source: AssessmentSource) -> list[str]:
+        """The names of the routers whose assessments are in ``source``."""
+        routers = self._current().snapshot.routers.values()
+        return [each.name for each in routers if each.intelligence is not None and each.intelligence.source == source]
+
+    async def _tell(self) -> None:
         self._told(self.assessments(self._current().snapshot))
         await self._changed()
 
-    def _look_at_files(self, routers: list[str]) -> None:
-        files: dict[str, tuple[str, Assessments]] = {}
+    def _read_files(self, routers: list[str]) -> None:
+        files: dict[str, _Lockfile] = {}
         for router in routers:
             state = _state(lockfile.path(self._folder, router))
-            before = self._files.get(router, ("", {}))
-            if before[0] == state:
+            before = self._files.get(router, _NO_FILE)
+            if before.state == state:
                 files[router] = before
                 continue
             try:
-                files[router] = state, lockfile.read(self._folder, router)
+                files[router] = _Lockfile(state, lockfile.read(self._folder, router))
             except lockfile.LockfileError as error:
-                log.error("assessments are not taken over: %s", error)
-                files[router] = state, before[1]
+                for problem in error.problems:
+                    log.error("%s", problem, extra={"problem": problem.code})
+                log.error("the assessments of %s are not taken over; those before them go on being used", router)
+                files[router] = _Lockfile(state, before.assessments, error.problems)
         self._files = files
 
-    async def _look_at_store(self, routers: list[str], number: int) -> None:
-        if not routers:
-            self._stored, self._asked = {}, None
-            return
-        mark = self._place.mark
-        asked = routers, f"{number // PATIENCE} {'' if mark is None else _state(mark)}"
-        if asked == self._asked:
-            return
-        try:
-            self._stored = await self._read(self._folder, self._data, routers)
-        except FeedError as error:
-            self._complain(f"assessments cannot be read now, routing goes on: {error}")
-        else:
-            self._asked = asked
-            self._complain("")
-
     def _find(self, router: str, candidate: str, source: str) -> Assessment | None:
-        found = self._files.get(router, ("", {}))[1] if source == "file" else self._stored
+        found = self._files.get(router, _NO_FILE).assessments if source == "file" else self._stored
         return found.get((router, candidate))
 
-    def _complain(self, words: str) -> None:
+    def _complain(self, trouble: str) -> None:
         """Once, not at every look."""
-        if words and words != self._complaint:
-            log.warning("%s", words)
-        elif not words and self._complaint:
+        if trouble and trouble != self.trouble:
+            log.warning("assessments cannot be read now, routing goes on: %s", trouble)
+        elif not trouble and self.trouble:
             log.info("assessments can be read again")
-        self._complaint = words
+        self.trouble = trouble
 
 
 def _poll(environ: Mapping[str, str]) -> float:
@@ -222,8 +243,8 @@ async def _in_a_child(folder: Path, data: Path | None, routers: list[str]) -> As
             child.kill()
             await child.wait()
     if child.returncode != 0:
-        lines = said.decode("utf-8", "replace").strip().splitlines()
-        raise FeedError(lines[-1][:300] if lines else f"status {child.returncode}")
+        lines = said.decode("utf-8", "replace").strip().splitlines() or [f"status {child.returncode}"]
+        raise FeedError(lines[-1].removeprefix("llm-relay intelligence: ")[:300].rstrip("."))
     try:
         found = by_key(msgspec.json.decode(out, type=list[Assessment]))
     except msgspec.MsgspecError:

@@ -7,6 +7,7 @@ one's own network, and no search API needs one.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
@@ -15,7 +16,7 @@ import httpx
 import msgspec
 
 #: Wall clock for one request, retries not counted; bytes of one answer.
-SECONDS, BYTES = 20.0, 4 << 20
+SECONDS, BYTES = 30.0, 4 << 20
 #: Times that a request is sent again after a 429, and the longest wait before that, in seconds.
 RETRIES, LONGEST_WAIT = 2, 30.0
 
@@ -23,12 +24,13 @@ RETRIES, LONGEST_WAIT = 2, 30.0
 class SearchError(Exception):
     """A search provider's answer cannot be used; the message says why, without keys."""
 
-    def __init__(self, message: str, *, status: int = 0, json: bool = True) -> None:
+    def __init__(self, message: str, *, status: int = 0, json: bool = True, said: object = None) -> None:
         super().__init__(message)
         #: The HTTP status, 0 where there was none.
         self.status = status
-        #: Whether the answer was JSON, as far as there was one.
+        #: Whether the answer was JSON, as far as there was one, and what it said then.
         self.json = json
+        self.said = said
 
 
 class Fetch:
@@ -79,12 +81,13 @@ class Fetch:
         if 300 <= status < 400:
             raise SearchError(f"it redirects ({status}), which is never followed", status=status)
         try:
-            value: object = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # Python's own reader takes what Python's own writer makes: halves of characters, NaN.
+            value: object = json.loads(body)
+        except (ValueError, RecursionError):
             words = "its answer is not JSON" if status < 300 else f"it answers with status {status}"
             raise SearchError(words, status=status, json=False) from None
         if status >= 300:
-            raise SearchError(f"it answers with status {status}", status=status)
+            raise SearchError(f"it answers with status {status}", status=status, said=value)
         return value
 
     async def _once(self, request: httpx.Request) -> tuple[int, float | None, bytes]:

@@ -7,13 +7,16 @@ equal bytes.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from gateway.config import yaml
-from gateway.config.files import Unreadable, read_regular
+from gateway.config.files import Unreadable, read_regular, shown
+from gateway.config.model import Router
+from gateway.config.problems import Marks, Place, Problem, show
 from gateway.intelligence.assessment import PARTS, Assessment, Assessments, Confidence, Source, Statement, by_key
 
 FOLDER = "intelligence"
@@ -25,8 +28,17 @@ _HEAD = """\
 """
 
 
+#: Where msgspec says that a value is wrong, as in ``- at `$.assessments[0].sources[1].url```.
+_AT = re.compile(r" - at `\$(.*)`$")
+_STEP = re.compile(r"\.([A-Za-z_]+)|\[(\d+)\]")
+
+
 class LockfileError(Exception):
-    """A lockfile that cannot be used; the message names the file and the reason."""
+    """A lockfile that cannot be used, with the places in it that say why."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
 
 
 def path(folder: Path, router: str) -> Path:
@@ -55,28 +67,58 @@ def write(folder: Path, router: str, assessments: Iterable[Assessment]) -> Path:
 def read(folder: Path, router: str) -> Assessments:
     """The assessments in the file of one router; none where there is no file. Raises LockfileError."""
     target = path(folder, router)
-    if not os.path.exists(target):
+    # A link that leads nowhere is a mistake, and not the absence of a file.
+    if not os.path.lexists(target):
         return {}
+    file = shown(folder, f"{FOLDER}/{router}.yaml")
     try:
         data = read_regular(target, _MOST_BYTES)
     except Unreadable as error:
-        raise LockfileError(f"{target}: {error}") from None
+        raise LockfileError((_problem(Place(file, Marks()), f"cannot be read: {error}"),)) from None
+    if len(data) > _MOST_BYTES:
+        raise LockfileError((_problem(Place(file, Marks()), f"the file is larger than {_MOST_BYTES:,} bytes"),))
     written = yaml.read(data)
-    for problem in written.problems:
-        raise LockfileError(f"{target}:{problem.line}:{problem.column} {problem.message}")
+    if written.problems:
+        raise LockfileError(tuple(msgspec.structs.replace(problem, file=file) for problem in written.problems))
+    return _read(written, Place(file, written.marks), router)
+
+
+def check(folder: Path, routers: Iterable[Router]) -> tuple[Problem, ...]:
+    """What is wrong with the files of all routers that are to read them."""
+    found: list[Problem] = []
+    for router in routers:
+        if router.intelligence is not None and router.intelligence.source == "file":
+            try:
+                read(folder, router.name)
+            except LockfileError as error:
+                found += error.problems
+    return tuple(found)
+
+
+def _read(written: yaml.Written, place: Place, router: str) -> Assessments:
     try:
         file = msgspec.convert(written.value, _File)
     except msgspec.ValidationError as error:
-        raise LockfileError(f"{target}: {error}") from None
+        words = str(error)
+        where = _AT.search(words)
+        steps = tuple(name or int(index) for name, index in _STEP.findall(where[1] if where else ""))
+        raise LockfileError((_problem(Place(place.file, place.marks, steps), _AT.sub("", words)),)) from None
     if file.router != router:
-        raise LockfileError(f"{target}: it belongs to the router {file.router!r}")
+        raise LockfileError((_problem(place / "router", f"it belongs to the router {show(file.router)}"),))
     found = {}
-    for entry in file.assessments:
+    for index, entry in enumerate(file.assessments):
+        here = place / "assessments" / index
         assessment = Assessment(router=router, **msgspec.structs.asdict(entry))
         if flaw := assessment.flaw:
-            raise LockfileError(f"{target}: {assessment.candidate}: {flaw}")
-        found[router, assessment.candidate] = assessment
+            raise LockfileError((_problem(here, flaw),))
+        if (router, entry.candidate) in found:
+            raise LockfileError((_problem(here / "candidate", f"{show(entry.candidate)} stands twice"),))
+        found[router, entry.candidate] = assessment
     return found
+
+
+def _problem(place: Place, message: str) -> Problem:
+    return place.problem("E404", message, "correct it, or write it anew with `llm-relay intelligence export`")
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

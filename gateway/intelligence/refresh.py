@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from gateway.config.model import Candidate, Intelligence, Router, Search
-from gateway.intelligence.assessment import Assessment, Assessments
+from gateway.intelligence.assessment import Assessment, Assessments, spell
 from gateway.intelligence.fetch import Fetch, SearchError
 from gateway.intelligence.queries import choose, queries
 from gateway.intelligence.search import Found, Reader, Searcher, reader, searcher
@@ -157,11 +157,3 @@ class Refresh:
     @staticmethod
     async def _read(read: Reader, pages: list[Found]) -> list[Found]:
         return list(await asyncio.gather(*(read.read(page) for page in pages)))
-
-
-def spell(age: float) -> str:
-    """A time span for people, in its largest unit."""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if age >= size:
-            return f"{age / size:.0f}{unit}"
-    return f"{max(age, 0):.0f}s"

@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from gateway.intelligence.assessment import PARTS, Assessments, Statement
-from gateway.intelligence.refresh import Result, spell
+from gateway.intelligence.assessment import LONGEST, PARTS, Assessments, Statement, clean, spell
+from gateway.intelligence.refresh import Result
+
+#: Characters of a source's line.
+_LINE = 2_000
 
 
 class Progress:
@@ -73,13 +76,14 @@ def render(assessments: Assessments, *, now: float) -> str:
         lines.append(f"  sources, summed up by {each.summarizer} at {each.generated_at}:")
         for number, source in enumerate(each.sources, 1):
             dated = f" ({source.date})" if source.date else ""
-            lines.append(f"    [{number}] {source.title or source.url}{dated} {source.url}")
+            # Files are anybody's: what they say is data, on a terminal too.
+            lines.append(f"    [{number}] {clean(f'{source.title or source.url}{dated} {source.url}', _LINE)}")
         lines.append("")
     return "\n".join(lines)
 
 
 def _cited(statement: Statement) -> str:
-    return statement.text + " " + "".join(f"[{index + 1}]" for index in statement.sources)
+    return clean(statement.text, LONGEST) + " " + "".join(f"[{index + 1}]" for index in statement.sources)
 
 
 def _usd(cost: float | None) -> str:

@@ -1,11 +1,17 @@
 """Search providers behind one small interface: a query in, pages out, best first.
 
-- SearXNG: ``GET /search?q=…&format=json`` (https://docs.searxng.org/dev/search_api.html); a format that is not listed
-  in its settings is answered with 403.
-- Perplexity: ``POST /search`` (https://docs.perplexity.ai/api-reference/search-post).
-- Jina: ``POST https://s.jina.ai/`` and, for one page, ``POST https://r.jina.ai/`` (https://docs.jina.ai).
+- SearXNG: ``GET /search?q=…&format=json`` (https://docs.searxng.org/dev/search_api.html). A format that is not listed
+  in its settings is answered with 403. The answer is written in ``get_json_response`` of its ``searx/webutils.py``:
+  dates are ISO 8601 or null; engines that failed stand in ``unresponsive_engines`` as pairs of name and reason, with
+  status 200 even where all of them did.
+- Perplexity: ``POST /search`` with a key (https://docs.perplexity.ai/api-reference/search-post): at most 20 results,
+  ``date`` and ``last_updated`` optional.
+- Jina: ``POST https://s.jina.ai/`` with a key and, for one page, ``POST https://r.jina.ai/`` where a key only raises
+  the limits (https://docs.jina.ai, https://jina.ai/reader). Both answer JSON only when asked to by ``Accept``. A search
+  that finds nothing is a 422 with the code 42206 in its ``status``, an empty account a 402.
 
-What they answer is read tolerantly: a result without an address or of another shape is passed over.
+What they answer is read tolerantly: a result without an address or of another shape is passed over, and so is a date,
+title or text that is missing, null, or no text.
 """
 
 from __future__ import annotations
@@ -16,7 +22,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.config import urls
 from gateway.config.model import Search, SearchProvider, Secret
+from gateway.config.problems import Marks, Place, Report
+from gateway.config.secrets import Secrets
+from gateway.config.settings import SEARXNG_URL
 from gateway.intelligence.assessment import TITLE, clean
 from gateway.intelligence.fetch import Fetch, SearchError
 
@@ -24,7 +34,12 @@ from gateway.intelligence.fetch import Fetch, SearchError
 RESULTS, TEXT = 10, 6_000
 _LONGEST_URL = 1_000
 
-PERPLEXITY, JINA_SEARCH, JINA_READER = "https://api.perplexity.ai", "https://s.jina.ai", "https://r.jina.ai"
+PERPLEXITY, JINA_SEARCH = "https://api.perplexity.ai", "https://s.jina.ai"
+#: Jina's own code for a search without results, and what keeps pictures and their addresses out of its texts.
+_JINA_NOTHING_FOUND = "42206"
+_PLAIN_TEXT = {"x-retain-images": "none"}
+#: Engines that are named where none of them answered.
+_MOST_ENGINES = 5
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -63,11 +78,15 @@ class Searxng:
                 words = "JSON format is disabled on this SearXNG: add `json` under `search.formats` in its settings"
                 raise SearchError(words, status=error.status) from None
             raise
-        return [
+        pages = [
             found
             for result in _list(value, "results")
             if (found := _found(result, "content", date=("publishedDate", "pubdate")))
-        ][:RESULTS]
+        ]
+        if not pages and (silent := _unresponsive(value)):
+            # An outage must not look like a web that knows nothing.
+            raise SearchError(f"it has no results, and engines of it did not answer: {silent}")
+        return pages[:RESULTS]
 
 
 class Perplexity:
@@ -98,10 +117,15 @@ class Jina:
     def __init__(self, fetch: Fetch, url: str, key: Secret | None) -> None:
         self._fetch = fetch
         self._url = f"{url.rstrip('/')}/"
-        self._headers = _bearer(key)
+        self._headers = {**_bearer(key), **_PLAIN_TEXT}
 
     async def search(self, query: str) -> list[Found]:
-        value = await _keyed(self._fetch.post(self._url, {"q": query, "num": RESULTS}, self._headers), "JINA_API_KEY")
+        try:
+            value = await _keyed(self._fetch.post(self._url, {"q": query}, self._headers), "JINA_API_KEY")
+        except SearchError as error:
+            if isinstance(error.said, dict) and str(error.said.get("status")) == _JINA_NOTHING_FOUND:
+                return []
+            raise
         return [
             found
             for result in _list(value, "data")
@@ -115,7 +139,7 @@ class Reader:
     def __init__(self, fetch: Fetch, url: str, key: Secret | None) -> None:
         self._fetch = fetch
         self._url = f"{url.rstrip('/')}/"
-        self._headers = {**_bearer(key), "x-retain-images": "none"}
+        self._headers = {**_bearer(key), **_PLAIN_TEXT}
 
     async def read(self, found: Found) -> Found:
         """``found`` with the page's own text, where it can be had; never fails."""
@@ -142,23 +166,29 @@ def reader(settings: Search | None, environ: Mapping[str, str], fetch: Fetch) ->
 
 
 def _searxng(settings: Search, environ: Mapping[str, str], fetch: Fetch) -> Searcher:
-    url = environ.get("SEARXNG_URL") or settings.searxng_url
-    if not url:
-        raise SearchError("it has no address: set search.searxng.url in the gateway document, or SEARXNG_URL")
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise SearchError("SEARXNG_URL is no http address")
-    return Searxng(fetch, url)
+    if settings.searxng_url is not None:
+        return Searxng(fetch, settings.searxng_url)
+    text = environ.get(SEARXNG_URL)
+    if not text:
+        raise SearchError(f"it has no address: set search.searxng.url in the gateway document, or {SEARXNG_URL}")
+    try:
+        return Searxng(fetch, urls.check(text, plain=True).text)
+    except urls.BadUrl as error:
+        raise SearchError(f"{SEARXNG_URL}: {error.message}; {error.remedy}") from None
 
 
 def _perplexity(settings: Search, environ: Mapping[str, str], fetch: Fetch) -> Searcher:
     key = _key(settings.perplexity_key, environ, "PERPLEXITY_API_KEY")
     if key is None:
-        raise SearchError("it needs a key: set PERPLEXITY_API_KEY")
+        raise SearchError("it needs a key: set PERPLEXITY_API_KEY, or PERPLEXITY_API_KEY_FILE")
     return Perplexity(fetch, settings.perplexity_url or PERPLEXITY, key)
 
 
 def _jina(settings: Search, environ: Mapping[str, str], fetch: Fetch) -> Searcher:
-    return Jina(fetch, settings.jina_search_url or JINA_SEARCH, _key(settings.jina_key, environ, "JINA_API_KEY"))
+    key = _key(settings.jina_key, environ, "JINA_API_KEY")
+    if key is None and settings.jina_search_url is None:
+        raise SearchError("it needs a key: set JINA_API_KEY, or JINA_API_KEY_FILE")
+    return Jina(fetch, settings.jina_search_url or JINA_SEARCH, key)
 
 
 _SEARCHERS: dict[SearchProvider, Callable[[Search, Mapping[str, str], Fetch], Searcher]] = {
@@ -171,8 +201,11 @@ _SEARCHERS: dict[SearchProvider, Callable[[Search, Mapping[str, str], Fetch], Se
 def _key(known: Secret | None, environ: Mapping[str, str], variable: str) -> Secret | None:
     if known is not None:
         return known
-    value = environ.get(variable, "").strip()
-    return Secret(value, f"env:{variable}") if value else None
+    report = Report()
+    key = Secrets(environ, report).usual(variable, Place("", Marks()))
+    if report.failed:
+        raise SearchError(f"its key cannot be used: {report.problems[0].message}")
+    return key
 
 
 def _bearer(key: Secret | None) -> dict[str, str]:
@@ -186,16 +219,32 @@ async def _keyed(answer: Any, variable: str) -> object:
     except SearchError as error:
         if error.status in (401, 403):
             raise SearchError(f"it refuses the key ({error.status}): check {variable}", status=error.status) from None
+        if error.status == 402:
+            raise SearchError(f"the account of {variable} has no balance left (402)", status=402) from None
         raise
     return value
 
 
 def _list(value: object, name: str) -> list[Any]:
-    """The results in an answer. Raises SearchError where there is no list of them."""
-    found = value.get(name) if isinstance(value, dict) else None
+    """The results in an answer; null is none. Raises SearchError where there is no list of them."""
+    found = value.get(name, "") if isinstance(value, dict) else ""
+    if found is None:
+        return []
     if not isinstance(found, list):
         raise SearchError(f"its answer has no list of {name}")
     return found
+
+
+def _unresponsive(value: object) -> str:
+    """SearXNG's engines that did not answer, each with its reason."""
+    pairs = value.get("unresponsive_engines") if isinstance(value, dict) else None
+    words = [
+        clean(" ".join(f"({part})" if index else part for index, part in enumerate(pair[:2])), 80)
+        for pair in (pairs if isinstance(pairs, list) else ())
+        if isinstance(pair, list) and pair and all(isinstance(part, str) for part in pair[:2])
+    ]
+    more = len(words) - _MOST_ENGINES
+    return ", ".join(words[:_MOST_ENGINES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _found(result: object, *texts: str, date: tuple[str, ...]) -> Found | None:

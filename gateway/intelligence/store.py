@@ -53,7 +53,9 @@ class Place(msgspec.Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        return self.url or str(self.folder)
+        """For people: without a password that somebody has put into the address."""
+        scheme, slashes, rest = self.url.partition("://")
+        return f"{scheme}{slashes}{rest.rpartition('@')[2]}" if self.url else str(self.folder)
 
 
 def place(data: Path | None, environ: Mapping[str, str]) -> Place:

@@ -7,19 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from prometheus_client import CollectorRegistry
 
+from gateway.chat import Text
 from gateway.config.secrets import stands_in
-from gateway.metrics import Metrics
+from gateway.decider import designate
+from gateway.errors import UpstreamError
 from gateway.plan.moves import Answers, Question, digest
 from gateway.rehearsal.recordings import Recordings, load
-from gateway.rehearsal.rehearse import Rehearsal
 from gateway.routing.decide import Ask, Policy
-from gateway.sandbox.designate import designate
-from gateway.upstream import Upstream
+from gateway.sandbox import designate as playing
+from gateway.upstream import Upstream, conceal
 
 #: Designators that are asked at the same time.
 _AT_ONCE = 4
+_VIA = (b"via", b"1.1 llm-relay")
 
 
 def sandbox(policy: Policy, ask: Ask) -> str | None:
@@ -27,7 +28,7 @@ def sandbox(policy: Policy, ask: Ask) -> str | None:
     if not policy.router.designator.model.provider.sandbox:
         return None
     system, user = ask.prompt.messages
-    return designate(system.text, user.text)
+    return playing.designate(system.text, user.text)
 
 
 def recorded(folders: Sequence[Path]) -> Answers:
@@ -71,7 +72,7 @@ class KeyMissing(Exception):
 
 
 async def live(questions: Mapping[str, Question], dial: Callable[[], Upstream]) -> tuple[Answers, Asked]:
-    """Put every question to its designator, through the gateway's own relay and with its own deadline.
+    """Put every question to its designator as the gateway does, with its own deadline.
 
     Raises KeyMissing, before anybody is asked.
     """
@@ -80,14 +81,18 @@ async def live(questions: Mapping[str, Question], dial: Callable[[], Upstream]) 
         if provider.key is not None and stands_in(provider.key):
             reference = provider.key.reference
             raise KeyMissing(f"to ask the designator of {question.policy.router.name}: {reference} is not set")
-    upstream, room, metrics = dial(), asyncio.Semaphore(_AT_ONCE), Metrics(CollectorRegistry())
+    upstream, room = dial(), asyncio.Semaphore(_AT_ONCE)
 
     async def put(question: Question) -> tuple[str | None, str | None]:
-        rehearsal = Rehearsal(question.generation, question.policy, upstream, asking="always", metrics=metrics)
-        async with room:
-            await rehearsal.ask(question.sample.request)
-        said = rehearsal.said
-        return (None, "it was not asked") if said is None else (said.text, said.failure)
+        designator, prompt = question.policy.router.designator, question.ask.prompt
+        try:
+            async with room:
+                answer = await designate(
+                    upstream, question.generation, designator.model, prompt, designator.timeout, (_VIA,)
+                )
+        except UpstreamError as error:
+            return None, conceal(designator.model.provider, error.message)
+        return "".join(part.text for part in answer.parts if type(part) is Text), None
 
     try:
         said = await asyncio.gather(*map(put, questions.values()))

@@ -38,7 +38,9 @@ def checked_out(reference: str, folder: Path) -> Iterator[Base]:
     A commit's files are put into a temporary folder, for as long as the context lasts; nothing in the work tree or the
     index changes. Raises BaseError.
     """
-    if reference and Path(reference).is_dir():
+    if not reference:
+        raise BaseError("--base is empty; give a folder, or a branch, tag or commit")
+    if Path(reference).is_dir():
         yield Base(Path(reference), reference)
         return
     real = Path(os.path.realpath(folder))
@@ -86,6 +88,9 @@ def _git(folder: Path, *arguments: str, why: str = "", given: bytes = b"") -> by
         raise BaseError(f"git {arguments[0]} failed: {error}") from error
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        if "safe.directory" in said:
+            # As in a container of CI whose user is not the owner of the checkout.
+            raise BaseError(f"git does not trust this folder, whose owner is somebody else; allow it: {said.strip()}")
         raise BaseError(why or f"git {arguments[0]} failed: {said}")
     return done.stdout
 

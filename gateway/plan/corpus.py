@@ -18,7 +18,10 @@ from gateway.chat import ChatRequest
 from gateway.config import yaml
 from gateway.config.problems import show
 from gateway.errors import BadRequest
+from gateway.routing.decide import Excerpt
+from gateway.routing.eligible import Needs, needs
 from gateway.wire import DIALECTS
+from gateway.wire.text import shown
 
 #: Tokens of an answer whose length nobody recorded.
 ASSUMED_OUTPUT = 500
@@ -36,21 +39,42 @@ class Usage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: Tokens | None = None
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """What came of asking a designator about a request when it was served."""
+
+    #: See :func:`gateway.routing.decide.question`.
+    question: str
+    #: The candidate that it named; empty where it named none or did not answer, and the fallback served.
+    text: str
+
+
 class Sample(msgspec.Struct, frozen=True):
-    """One request."""
+    """One request: written down by somebody, or what a gateway kept of it."""
 
     router: str
-    request: ChatRequest
+    request: ChatRequest | Excerpt
     usage: Usage = Usage()
-    #: The place in the file.
+    #: The place in the file, or the request's id.
     where: str = ""
+    recorded: Recorded | None = None
+
+    @property
+    def needs(self) -> Needs:
+        """What the request demands of a model."""
+        request = self.request
+        return request.needs if isinstance(request, Excerpt) else needs(request)
 
     @property
     def shown(self) -> str:
-        """The head of the latest user turn, in one line."""
-        turns = [message.text for message in self.request.messages if message.role == "user"]
-        text = " ".join((turns[-1] if turns else "").split())
+        """The head of the latest user turn, in one line that is safe to print."""
+        text = " ".join(shown(self._ask).split())
         return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+    @property
+    def _ask(self) -> str:
+        if isinstance(self.request, Excerpt):
+            return self.request.brief.ask
+        return next((message.text for message in reversed(self.request.messages) if message.role == "user"), "")
 
 
 class CorpusError(Exception):
@@ -94,7 +118,7 @@ def _lines(path: Path, data: bytes) -> list[tuple[str, Any]]:
             where = f"{path}:{number}"
             try:
                 entries.append((where, msgspec.json.decode(line)))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise CorpusError(f"{where}: not one JSON object a line: {error}") from error
     return entries
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -12,24 +13,34 @@ from gateway.config.diff import diff
 from gateway.config.load import Loader
 from gateway.config.model import Snapshot
 from gateway.generation import Generation
+from gateway.intelligence.reading import Beside, grouped
 from gateway.ledger import Traffic
-from gateway.plan import moves, prompts, traffic
+from gateway.plan import moves, traffic
 from gateway.plan.answers import Asked
+from gateway.plan.assessments import Sides, base_side, merged, stale
 from gateway.plan.base import Base, BaseError
 from gateway.plan.corpus import Sample
+from gateway.plan.drawn import Drawn, coverage
+from gateway.plan.prompts import changed
 from gateway.plan.report import Report
 
+_NO_FILES = Sides()
 
-def start(base: Base, loader: Loader, folder: Path) -> Generation:
-    """The configuration to compare with; problems are shown as those of ``folder`` there. Raises BaseError."""
+
+def start(base: Base, loader: Loader, folder: Path, now: float) -> tuple[Generation, Beside]:
+    """The configuration to compare with, and the files beside it; problems are shown as those of ``folder`` there.
+
+    ``now`` is in seconds since 1970. Raises BaseError.
+    """
     if base.missing:
-        return Generation(Snapshot(revision="none", routers={}, models={}, providers={}))
+        return Generation(Snapshot(revision="none", routers={}, models={}, providers={})), Beside()
     shown = base.folder if base.commit is None else Path(f"{base.name}:{folder}")
     loaded = loader.compile(msgspec.structs.replace(files.read(base.folder), folder=shown))
     if loaded.snapshot is None:
         first = next(problem for problem in loaded.problems if problem.severity == "error")
         raise BaseError(f"the base is not a valid configuration itself: {first}")
-    return Generation(loaded.snapshot)
+    known = base_side(base.folder, loaded.snapshot, now)
+    return Generation(loaded.snapshot, known.texts), known
 
 
 def make(
@@ -41,15 +52,27 @@ def make(
     samples: Sequence[Sample] | None = None,
     answers: moves.Answers = lambda policy, ask: None,
     asked: Asked | None = None,
-    ledger: Iterable[Traffic] | None = None,
+    ledger: Sequence[Traffic] | None = None,
+    drawn: Drawn | None = None,
+    discreet: bool = False,
     days: float | None = None,
+    sides: Sides = _NO_FILES,
+    folder: Path | None = None,
 ) -> Report:
     """The report on the change from ``old`` to ``new``.
 
     ``answers`` are those of designators to ``samples``, and ``asked`` is what came of asking them for it; ``ledger`` is
-    the traffic of the last ``days``.
+    the traffic of the last ``days``, and the ``drawn`` ones of it are decided again. ``discreet`` is for a report that
+    goes to others than may read what was asked: its examples of those are request ids. ``sides`` are the files that the
+    assessments of both sides are from. In ``folder`` is looked for recordings that the change leaves stale. Raises
+    RecordingsUnreadable.
     """
-    plan = diff(old.snapshot, new.snapshot)
+    plan = merged(diff(old.snapshot, new.snapshot), old, new, sides)
+    prompts = changed(old, new, [item.name for item in plan.routers])
+    if drawn is not None and drawn.samples:
+        samples = drawn.samples
+    name = attrgetter("where" if discreet and drawn is not None else "shown")
+    outdated = () if folder is None else stale(folder, new, prompts)
     return Report(
         base=base.name,
         base_commit=base.commit,
@@ -57,9 +80,12 @@ def make(
         head=head,
         head_revision=new.revision,
         plan=plan,
-        prompts=prompts.changed(old, new, [item.name for item in plan.routers]),
-        moves=None if samples is None else moves.compare(samples, old, new, answers),
+        prompts=prompts,
+        moves=None if samples is None else moves.compare(samples, old, new, answers, name),
         asked=asked,
         past=None if ledger is None else tuple(traffic.replay(ledger, old, new)),
+        coverage=None if drawn is None else coverage(drawn.samples, ledger or (), old, new),
+        unreadable=0 if drawn is None else drawn.unreadable,
         days=days,
+        notes=tuple(grouped((*sides.old.notes, *sides.new.notes, *outdated))),
     )

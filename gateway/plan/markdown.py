@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.config.diff import Change, Item
 from gateway.config.problems import Problem
-from gateway.plan.answers import Asked
 from gateway.plan.moves import Moves
 from gateway.plan.report import (
     KINDS,
@@ -22,6 +21,7 @@ from gateway.plan.report import (
     changes,
     costs,
     counted,
+    coverage,
     delta,
     headline,
     is_key,
@@ -39,16 +39,18 @@ from gateway.plan.traffic import Past
 MARKER = "<!-- llm-relay plan -->"
 #: UTF-8 bytes: GitHub takes 65,536 characters in a comment, and Linux 128 KiB in one variable of the environment.
 _MOST = 60_000
-#: Characters of one cell.
-_CELL = 200
+#: Characters of one cell, and of a note.
+_CELL, _NOTE = 200, 1_000
 
 
 def render(report: Report) -> str:
     """The whole plan, or as much of it as fits into one comment."""
     before, after = names(report)
     sections = [f"{MARKER}\n### LLM Relay plan: {code(before)} → {code(after)}\n\n**{headline(report)}**\n"]
+    if report.notes:
+        sections.append("".join(f"- {code(note, _NOTE)}\n" for note in report.notes))
     if report.moves is not None:
-        sections.append("\n".join(_moves(report.moves, report.asked)) + "\n")
+        sections.append("\n".join(_moves(report, report.moves)) + "\n")
     if report.past is not None:
         sections.append("\n".join(_past(report, report.past)) + "\n")
     if report.plan.sessions:
@@ -67,12 +69,12 @@ def refused(problems: Sequence[Problem]) -> str:
     return _fitting((title, *(f"{line}\n" for line in lines)))
 
 
-def code(text: str) -> str:
-    """``text`` as a code span that may stand anywhere, tables included, whatever is in it."""
+def code(text: str, most: int = _CELL) -> str:
+    """``text``, up to ``most`` characters, as a code span that may stand anywhere, tables too, whatever is in it."""
     text = " ".join(text.split())
     if not text:
         return ""
-    text = text if len(text) <= _CELL else text[: _CELL - 1] + "…"
+    text = text if len(text) <= most else text[: most - 1] + "…"
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
     # A backtick at either end would lengthen the fence; one space at each end is not part of a span.
     pad = " " if text.startswith("`") or text.endswith("`") else ""
@@ -111,8 +113,11 @@ def _changes(found: Iterable[Change]) -> Iterator[str]:
     return _table(("", "field", "before", "after"), rows)
 
 
-def _moves(moves: Moves, asked: Asked | None) -> Iterator[str]:
-    yield f"#### Who moves\n\n{of_moves(moves, asked)}.\n"
+def _moves(report: Report, moves: Moves) -> Iterator[str]:
+    yield f"#### Who moves\n\n{of_moves(report, moves)}.\n"
+    if report.coverage:
+        yield from (f"- {covered}" for covered in coverage(report, code))
+        yield ""
     if moves.flows:
         rows = [
             (code(f.router), code(f.before), code(f.after), f"{f.requests:,}", "<br>".join(map(code, f.examples)))
@@ -121,7 +126,7 @@ def _moves(moves: Moves, asked: Asked | None) -> Iterator[str]:
         yield from _table(("router", "from", "to", "requests", "for example"), rows)
         yield ""
     yield from (f"- {cost}" for cost in costs(moves))
-    yield from (f"- {remark}" for remark in remarks(moves, asked, code))
+    yield from (f"- {remark}" for remark in remarks(report, moves, code))
     if moves.matrix:
         yield f"\n{_folded('by candidate: rows are before, columns after', _matrices(moves))}"
 

@@ -1,15 +1,16 @@
 """Who moves: example requests decided under the old and the new configuration, without sending any of them.
 
 Each request is decided as the first of its conversation, with every provider available. Where the designator must be
-asked, its answer comes from whoever knows it (:data:`Answers`); a request whose answer nobody knows is not guessed at.
-But where both configurations put the very same question, to the same model, the request goes where it went before,
-whatever the answer is.
+asked, its answer comes from whoever knows it (:data:`Answers`), but first from the request itself: one that a gateway
+kept (:mod:`gateway.samples`) knows what the designator said then, if this is the question that it was asked. A request
+whose answer nobody knows is not guessed at. But where both configurations put the very same question, to the same
+model, the request goes where it went before, whatever the answer is.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -19,8 +20,8 @@ from gateway.costs import cost
 from gateway.errors import BadRequest, NoCandidate
 from gateway.generation import Generation
 from gateway.plan.corpus import ASSUMED_OUTPUT, Sample
-from gateway.routing.decide import Ask, Decision, Policy
-from gateway.routing.eligible import BYTES_PER_TOKEN, needs
+from gateway.routing.decide import Ask, Decision, Excerpt, Policy, question
+from gateway.routing.eligible import BYTES_PER_TOKEN
 
 #: What a designator answers; None where that is not known.
 Answers = Callable[[Policy, Ask], str | None]
@@ -91,11 +92,15 @@ class _Outcome(msgspec.Struct, frozen=True):
 
 
 def digest(ask: Ask) -> str:
-    """A digest of all that a designator reads: its model, the instructions and the request in brief."""
-    found = hashlib.blake2b(ask.prompt.model.encode(), digest_size=16)
-    for message in ask.prompt.messages:
-        found.update(b"\0" + message.text.encode("utf-8", "surrogatepass"))
-    return found.hexdigest()
+    """See :func:`gateway.routing.decide.question`."""
+    system, user = ask.prompt.messages
+    return question(ask.prompt.model, system.text, user.text)
+
+
+def question_of(generation: Generation, sample: Sample) -> str | None:
+    """The digest of what a designator would be asked under ``generation``; None where none would be."""
+    step = _decide(generation, sample)
+    return digest(step) if isinstance(step, Ask) else None
 
 
 def open_questions(
@@ -106,13 +111,19 @@ def open_questions(
     for sample in samples:
         for generation in generations:
             step, policy = _decide(generation, sample), generation.policies.get(sample.router)
-            if isinstance(step, Ask) and policy is not None and answers(policy, step) is None:
+            if isinstance(step, Ask) and policy is not None and _answer(policy, step, sample, answers) is None:
                 found.setdefault(digest(step), Question(generation, policy, sample, step))
     return found
 
 
-def compare(samples: Sequence[Sample], old: Generation, new: Generation, answers: Answers) -> Moves:
-    """Decide every request twice."""
+def compare(
+    samples: Sequence[Sample],
+    old: Generation,
+    new: Generation,
+    answers: Answers,
+    name: Callable[[Sample], str] = attrgetter("shown"),
+) -> Moves:
+    """Decide every request twice. ``name`` is what an example is shown as."""
     flows: dict[tuple[str, str, str], list[Sample]] = {}
     matrix: dict[str, dict[str, dict[str, int]]] = {}
     spent: list[tuple[float | None, float | None]] = []
@@ -120,8 +131,8 @@ def compare(samples: Sequence[Sample], old: Generation, new: Generation, answers
     same_question = unknown = 0
     for sample in samples:
         first, second = _decide(old, sample), _decide(new, sample)
-        before = _settle(old.policies.get(sample.router), first, answers)
-        after = _settle(new.policies.get(sample.router), second, answers)
+        before = _settle(old.policies.get(sample.router), first, sample, answers)
+        after = _settle(new.policies.get(sample.router), second, sample, answers)
         asking.append((before.asking, after.asking))
         if before.place is None or after.place is None:
             same = isinstance(first, Ask) and isinstance(second, Ask) and digest(first) == digest(second)
@@ -142,7 +153,7 @@ def compare(samples: Sequence[Sample], old: Generation, new: Generation, answers
         same_question=same_question,
         unknown=unknown,
         flows=tuple(
-            Flow(*way, len(movers), tuple(dict.fromkeys(each.shown for each in movers))[:_EXAMPLES])
+            Flow(*way, len(movers), tuple(dict.fromkeys(map(name, movers)))[:_EXAMPLES])
             for way, movers in sorted(flows.items(), key=lambda item: (-len(item[1]), item[0]))
         ),
         matrix=matrix,
@@ -157,17 +168,25 @@ def _decide(generation: Generation, sample: Sample) -> Ask | Decision | str:
     if policy is None:
         return NO_ROUTER
     try:
-        return policy.decide(sample.request, None)
+        request = sample.request
+        return policy.decide_again(request) if isinstance(request, Excerpt) else policy.decide(request, None)
     except (BadRequest, NoCandidate):
         return REFUSED
 
 
-def _settle(policy: Policy | None, step: Ask | Decision | str, answers: Answers) -> _Outcome:
+def _answer(policy: Policy, ask: Ask, sample: Sample, answers: Answers) -> str | None:
+    """What its own designator said to the very same question comes first."""
+    if sample.recorded is not None and sample.recorded.question == digest(ask):
+        return sample.recorded.text
+    return answers(policy, ask)
+
+
+def _settle(policy: Policy | None, step: Ask | Decision | str, sample: Sample, answers: Answers) -> _Outcome:
     if isinstance(step, Decision):
         return _Outcome(step.candidate.id, step.candidate.model)
     if policy is None or isinstance(step, str):
         return _Outcome(step if isinstance(step, str) else NO_ROUTER)
-    answer, asking = answers(policy, step), _asking(policy, step)
+    answer, asking = _answer(policy, step, sample, answers), _asking(policy, step)
     if answer is None:
         return _Outcome(None, asking=asking)
     candidate = policy.settle(step, answer).candidate
@@ -187,9 +206,9 @@ def _asking(policy: Policy, ask: Ask) -> float | None:
 def _price(outcome: _Outcome, sample: Sample) -> float | None:
     if outcome.model is None:
         return 0.0
-    request, usage = sample.request, sample.usage
+    usage, needs = sample.usage, sample.needs
     written = usage.output
     if written is None:
-        written = min(ASSUMED_OUTPUT, request.max_tokens or ASSUMED_OUTPUT)
-    read = needs(request).tokens if usage.input is None else usage.input
+        written = min(ASSUMED_OUTPUT, needs.output or ASSUMED_OUTPUT)
+    read = needs.tokens if usage.input is None else usage.input
     return cost(outcome.model, Usage(read, written))

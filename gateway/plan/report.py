@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.config.diff import Change, Item, Plan, Sessions
 from gateway.plan.answers import Asked
+from gateway.plan.drawn import Coverage
 from gateway.plan.moves import Moves
 from gateway.plan.prompts import Prompt, PromptChange
 from gateway.plan.traffic import Past, Way
@@ -30,8 +31,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     asked: Asked | None = None
     #: Past traffic of the routers that change.
     past: tuple[Past, ...] | None = None
+    #: How much of that traffic ``moves`` is about; None where those are requests from a file.
+    coverage: tuple[Coverage, ...] | None = None
+    #: Samples that this version cannot read.
+    unreadable: int = 0
     #: The days that ``past`` looks back.
     days: float | None = None
+    #: What else there is to know, in lines that begin with the routers concerned.
+    notes: tuple[str, ...] = ()
 
 
 #: The kinds of named things, in the order in which they are told.
@@ -96,16 +103,18 @@ def of_sessions(sessions: Sessions, quote: Callable[[str], str] = str) -> Iterat
         yield f"sessions at {quote(candidate)} move where a request needs what it can no longer do"
 
 
-def of_moves(moves: Moves, asked: Asked | None) -> str:
+def of_moves(report: Report, moves: Moves) -> str:
     """The example requests in one line."""
-    text = f"{counted(moves.requests, 'request')}: {moves.stayed:,} stay, {moves.moved:,} move"
+    what = "request" if report.coverage is None else "sampled request"
+    text = f"{counted(moves.requests, what)}: {moves.stayed:,} stay, {moves.moved:,} move"
     if moves.unknown:
-        text += f", {moves.unknown:,} cannot be re-decided{' offline' if asked is None else ''}"
+        text += f", {moves.unknown:,} cannot be re-decided{' offline' if report.asked is None else ''}"
     return text
 
 
-def remarks(moves: Moves, asked: Asked | None, quote: Callable[[str], str] = str) -> Iterator[str]:
+def remarks(report: Report, moves: Moves, quote: Callable[[str], str] = str) -> Iterator[str]:
     """How far the figures on example requests can be trusted, in sentences."""
+    asked = report.asked
     if moves.same_question:
         yield (
             f"{moves.same_question:,} of those that stay are known to because their designator reads the very same "
@@ -115,14 +124,35 @@ def remarks(moves: Moves, asked: Asked | None, quote: Callable[[str], str] = str
         failed = "" if asked.failure is None else f", {asked.failed:,} without an answer ({quote(asked.failure)})"
         yield f"{counted(asked.questions, 'question')} put to designators just now{failed}."
     if moves.unknown and asked is None:
+        kept = "" if report.coverage is None else "neither kept with the request nor "
         yield (
-            f"{counted(moves.unknown, 'request')} cannot be re-decided offline: the designator's answer is not among "
-            "those recorded for the routers' tests. Ask for it now (--live)."
+            f"{counted(moves.unknown, 'request')} cannot be re-decided offline: the designator's answer is "
+            f"{kept or 'not '}among those recorded for the routers' tests. Ask for it now (--live)."
         )
     if moves.cost.requests or moves.asking.requests:
         yield f"Tokens are estimated, and {moves.assumed_output:,} assumed for an answer, where none are recorded."
     else:
         yield "No price is known on both sides, so there are no costs to compare."
+
+
+def coverage(report: Report, quote: Callable[[str], str] = str) -> Iterator[str]:
+    """How much of past traffic the example requests are, and what of it cannot be among them, in sentences."""
+    for covered in report.coverage or ():
+        router, decided = quote(covered.router), covered.requests - covered.followed
+        # A request may be sampled and never come to the ledger, or leave it first.
+        share = f" ({covered.samples / decided:.1%})" if covered.samples <= decided else ""
+        text = f"{router}: {covered.samples:,} of {counted(decided, 'decided request')} in the ledger sampled{share}"
+        if covered.followed:
+            text += f"; {covered.followed:,} more followed their conversation, as they would again, and are not counted"
+        yield f"{text}."
+        if covered.asked_otherwise:
+            yield (
+                f"{router}: in {covered.asked_otherwise:,} of these the designator was asked something else than the "
+                "base would ask: by another revision, with other assessments, or while a provider rested. What it said "
+                "then does not count."
+            )
+    if report.unreadable:
+        yield f"{counted(report.unreadable, 'sample')} of another version of LLM Relay cannot be read by this one."
 
 
 def costs(moves: Moves) -> Iterator[str]:
@@ -136,9 +166,15 @@ def costs(moves: Moves) -> Iterator[str]:
 def replayed(report: Report) -> str:
     """What the ledger can and cannot tell."""
     days = f"the last {report.days:g} days" if report.days is not None else "all that it has"
+    if report.moves is not None:
+        return (
+            f"From the ledger, {days}, sampled or not: where past requests went, and what their tokens would cost at "
+            "the new prices."
+        )
     return (
         f"From the ledger, {days}. It holds no prompts, so that nothing in it can be decided again: shown is where "
-        "past requests went, and what their tokens would cost at the new prices. For who would move, give --corpus."
+        "past requests went, and what their tokens would cost at the new prices. For who would move, give --corpus, or "
+        "let routers keep samples (record)."
     )
 
 

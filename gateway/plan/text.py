@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.config.diff import Change
-from gateway.plan.answers import Asked
 from gateway.plan.moves import Moves
 from gateway.plan.report import (
     KINDS,
@@ -14,6 +13,7 @@ from gateway.plan.report import (
     changes,
     costs,
     counted,
+    coverage,
     delta,
     headline,
     is_key,
@@ -45,8 +45,10 @@ def render(report: Report) -> str:
     if report.plan.sessions:
         lines += ["", "sessions"]
         lines += (f"  {each.router}: {what}" for each in report.plan.sessions for what in of_sessions(each))
+    if report.notes:
+        lines += ["", "notes", *(f"  {note}" for note in report.notes)]
     if report.moves is not None:
-        lines += ["", *_moves(report.moves, report.asked)]
+        lines += ["", *_moves(report, report.moves)]
     if report.past is not None:
         lines += ["", *_past(report, report.past)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -78,8 +80,9 @@ def _value(change: Change) -> list[str]:
             return [f"in another order: {after}"]
 
 
-def _moves(moves: Moves, asked: Asked | None) -> Iterator[str]:
-    yield f"who moves, of {of_moves(moves, asked)}"
+def _moves(report: Report, moves: Moves) -> Iterator[str]:
+    yield f"who moves, of {of_moves(report, moves)}"
+    yield from (f"  {covered}" for covered in coverage(report))
     for flow in moves.flows:
         yield f"  {flow.router}: {flow.before} → {flow.after}  {counted(flow.requests, 'request')}"
         yield from (f"      {example}" for example in flow.examples)
@@ -87,7 +90,7 @@ def _moves(moves: Moves, asked: Asked | None) -> Iterator[str]:
         if any(before != after for before, row in rows.items() for after in row):
             yield from ("", f"  {router}: rows are before, columns after", *_matrix(rows))
     yield from (f"  {cost}" for cost in costs(moves))
-    yield from (f"  {remark}" for remark in remarks(moves, asked))
+    yield from (f"  {remark}" for remark in remarks(report, moves))
 
 
 def _matrix(rows: dict[str, dict[str, int]]) -> Iterator[str]:

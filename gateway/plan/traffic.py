@@ -1,7 +1,8 @@
 """What past traffic says about a change.
 
-The ledger holds no prompts, so nothing of the past can be decided again. What it can tell: how much traffic went to
-candidates that a change removes, and what the tokens that were used would cost at the new prices.
+The ledger holds no prompts, so nothing in it can be decided again; what was sampled can (:mod:`gateway.plan.drawn`).
+What it can tell: how much traffic went to candidates that a change removes, and what the tokens that were used would
+cost at the new prices.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """What a designator answered once, so that tests need neither keys nor a network: a file a router, for review.
 
 ``<folder>/recordings/<router>.yaml`` lies in a sub-folder, hence is no part of the configuration. An answer belongs to
-one question: to the designator's model, its system prompt and the user prompt. A change of any of them leaves it stale,
-and a stale answer is as good as none.
+one question: to the designator's model, its system prompt, with the assessments in it, and the user prompt. A change of
+any of them leaves it stale, and a stale answer is as good as none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -45,12 +46,14 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class Recordings:
-    """The answers to one router's tests that hold for ``policy``; ``stale`` says why others do not."""
+    """The answers to one router's tests that hold for ``policy``; ``missing`` says why there are no others."""
 
-    def __init__(self, policy: Policy, answers: Mapping[str, str], stale: str = "") -> None:
+    def __init__(self, policy: Policy, answers: Mapping[str, str], missing: str = "", *, stale: bool = False) -> None:
         self._policy = policy
         self._answers = answers
-        self._stale = stale
+        self.missing = missing
+        #: Whether something is recorded, and none of it holds.
+        self.stale = stale
 
     def find(self, user: str) -> str:
         """The answer to a user prompt. Raises NotRecorded."""
@@ -58,7 +61,7 @@ class Recordings:
         if answer is not None:
             return answer
         raise NotRecorded(
-            self._stale
+            self.missing
             or "no answer of the designator is recorded for this request: it is new or has changed, or what is eligible"
         )
 
@@ -78,12 +81,15 @@ def load(folder: Path, policy: Policy) -> Recordings:
     if not os.path.lexists(path):
         return Recordings(policy, {}, "no answers of the designator are recorded")
     written = _read(path, shown(folder, f"{FOLDER}/{path.name}"))
-    model = policy.router.designator.model.id
-    if written.designator != model:
-        return Recordings(policy, {}, f"its recording is stale: it is of another designator, {written.designator}")
-    if written.prompt != policy.digest:
-        return Recordings(policy, {}, "its recording is stale: the candidates, or what is said of them, have changed")
+    if why := _outdated(written, policy):
+        return Recordings(policy, {}, f"its recording is stale: {why}", stale=True)
     return Recordings(policy, {each.key: each.answer for each in written.answers})
+
+
+def recorder(folder: Path, router: str) -> str:
+    """The command that records what is missing."""
+    named = "" if folder == Path("routers.d") else f"{shlex.quote(str(folder))} "
+    return f"llm-relay test {named}--record --router {router}"
 
 
 def save(folder: Path, policy: Policy, exchanges: Iterable[Exchange]) -> bool:
@@ -148,6 +154,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     designator: str
     prompt: str
     answers: list[_Answer]
+    #: The prompt's digest without assessments, where there are some: it tells what has changed.
+    unassessed: str | None = None
 
 
 _HEAD = """\
@@ -166,10 +174,24 @@ def _key(policy: Policy, user: str) -> str:
     return digest.hexdigest()
 
 
+def _outdated(written: _File, policy: Policy) -> str:
+    """Why what was written does not hold for ``policy``; empty where it does."""
+    if written.designator != policy.router.designator.model.id:
+        return f"it is of another designator, {written.designator}"
+    if written.prompt == policy.digest:
+        return ""
+    if (written.unassessed or written.prompt) == Policy(policy.router).digest:
+        return "the assessments of its candidates have changed"
+    return "the candidates, or what is said of them, have changed"
+
+
 def _render(policy: Policy, exchanges: Mapping[str, Exchange]) -> str:
-    router = policy.router
+    router, unassessed = policy.router, Policy(policy.router).digest
     lines = [_HEAD.format(router=router.name)]
-    for name, value in (("router", router.name), ("designator", router.designator.model.id), ("prompt", policy.digest)):
+    fields = {"router": router.name, "designator": router.designator.model.id, "prompt": policy.digest}
+    if unassessed != policy.digest:
+        fields["unassessed"] = unassessed
+    for name, value in fields.items():
         lines.append(f"{name}: {quoted(value)}\n")
     lines.append("answers:\n")
     for key, exchange in exchanges.items():

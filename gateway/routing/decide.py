@@ -29,7 +29,16 @@ from gateway.errors import (
     UpstreamRejected,
     UpstreamTLSFailed,
 )
-from gateway.routing.designator import ANSWER_FIELD, Miss, choose, structured, system_prompt, user_prompt
+from gateway.routing.designator import (
+    ANSWER_FIELD,
+    Brief,
+    Miss,
+    choose,
+    in_brief,
+    structured,
+    system_prompt,
+    user_prompt,
+)
 from gateway.routing.eligible import Needs, needs, obstacle
 
 FallbackReason = Literal["fallback_timeout", "fallback_error", "fallback_invalid", "fallback_none", "fallback_open"]
@@ -51,6 +60,14 @@ _PROVIDER_WIDE = (
     UpstreamRateLimited,
     UpstreamOverloaded,
 )
+
+
+class Excerpt(msgspec.Struct, frozen=True):
+    """All of a request that a decision is made from: enough to decide it again where the request itself is gone."""
+
+    needs: Needs
+    #: Of whoever was eligible then; who is eligible is decided anew.
+    brief: Brief
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -122,7 +139,15 @@ class Policy:
                     return Decision(candidate, remembered.kind, eligible)
         if len(eligible) == 1:
             return Decision(eligible[0], "only_candidate", eligible)
-        return Ask(self._prompt(request, wanted, eligible), eligible)
+        return Ask(self._prompt(in_brief(request, wanted, eligible), eligible), eligible)
+
+    def decide_again(self, excerpt: Excerpt) -> Ask | Decision:
+        """As :meth:`decide` with nothing remembered and everybody available. Raises BadRequest (``no_candidate``)."""
+        eligible = self._able(excerpt.needs)
+        if len(eligible) == 1:
+            return Decision(eligible[0], "only_candidate", eligible)
+        names = tuple(candidate.id for candidate in eligible)
+        return Ask(self._prompt(msgspec.structs.replace(excerpt.brief, eligible=names), eligible), eligible)
 
     def settle(self, ask: Ask, text: str) -> Decision:
         """What the designator's answer ``text`` decides: the candidate it names, or the fallback."""
@@ -177,12 +202,12 @@ class Policy:
         reasons = "; ".join(f"{candidate.id} {obstacle(candidate, wanted)}" for candidate in candidates)
         raise BadRequest("no_candidate", f"No candidate of {self.router.name} can serve this request: {reasons}.")
 
-    def _prompt(self, request: ChatRequest, wanted: Needs, eligible: tuple[Candidate, ...]) -> ChatRequest:
+    def _prompt(self, brief: Brief, eligible: tuple[Candidate, ...]) -> ChatRequest:
         everyone = len(eligible) == len(self.router.candidates)
         return ChatRequest(
             dialect=HUB,
             model=self.router.designator.model.id,
-            messages=(self._message, Message("user", (Text(user_prompt(request, wanted, eligible)),))),
+            messages=(self._message, Message("user", (Text(user_prompt(brief)),))),
             fields={},
             max_tokens=self._max_tokens,
             temperature=self._temperature,
@@ -202,6 +227,14 @@ class Policy:
             "additionalProperties": False,
         }
         return ResponseFormat("json_schema", schema=schema, name="choice", strict=True)
+
+
+def question(model: str, system: str, user: str) -> str:
+    """A digest of all that a designator reads: its ``model``, the instructions and the request in brief."""
+    found = hashlib.blake2b(model.encode(), digest_size=16)
+    for text in (system, user):
+        found.update(b"\0" + text.encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
 
 
 def _available(candidates: tuple[Candidate, ...], unavailable: Container[str]) -> tuple[Candidate, ...]:

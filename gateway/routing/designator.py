@@ -112,16 +112,22 @@ def _candidate_line(candidate: Candidate, assessment: str) -> str:
     purpose = _one_line(candidate.purpose) or "no purpose given"
     line = f"- {candidate.id}: {purpose}; cost: {cost_band(candidate.model.price)}"
     if assessment:
-        quoted = msgspec.json.encode(_one_line(assessment)[:_ASSESSMENT]).decode()
-        line += f"; assessment: {quoted}"
+        line += f"; assessment: {msgspec.json.encode(assessed(assessment)).decode()}"
     return line + "\n"
+
+
+def assessed(text: str) -> str:
+    """An assessment as far as the designator reads it: on one line, cut at 600 characters."""
+    return _one_line(text)[:_ASSESSMENT]
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-class _Facts(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class Facts(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a request holds, counted."""
+
     tokens: int
     turns: int
     max_tokens: int = 0
@@ -132,9 +138,11 @@ class _Facts(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     json: bool = False
 
 
-class _Brief(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class Brief(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """All of a request that a designator reads; its bounds are those above."""
+
     eligible: tuple[str, ...]
-    facts: _Facts
+    facts: Facts
     ask: str
     system: str = ""
     earlier: tuple[str, ...] = ()
@@ -143,10 +151,15 @@ class _Brief(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def user_prompt(request: ChatRequest, needs: Needs, eligible: Sequence[Candidate]) -> str:
+def user_prompt(brief: Brief) -> str:
     """The request in brief, as one JSON object of at most a few thousand characters, however long the request is."""
+    return _encode(brief).decode()
+
+
+def in_brief(request: ChatRequest, needs: Needs, eligible: Sequence[Candidate]) -> Brief:
+    """What is to be read of a request that ``eligible`` can serve."""
     turns = [message for message in request.messages if message.role == "user"]
-    facts = _Facts(
+    facts = Facts(
         tokens=needs.tokens,
         turns=len(turns),
         max_tokens=needs.output,
@@ -156,14 +169,13 @@ def user_prompt(request: ChatRequest, needs: Needs, eligible: Sequence[Candidate
         documents=needs.pdf,
         json=needs.json,
     )
-    brief = _Brief(
+    return Brief(
         eligible=tuple(candidate.model.id for candidate in eligible),
         facts=facts,
         ask=_head_and_tail(turns[-1].text) if turns else "",
         system=_system_head(request.messages),
         earlier=tuple(turn.text[:_EARLIER_HEAD] for turn in turns[-1 - _EARLIER_TURNS : -1]),
     )
-    return _encode(brief).decode()
 
 
 def _head_and_tail(text: str) -> str:

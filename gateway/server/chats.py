@@ -29,7 +29,7 @@ PATHS = {
 def routes(services: Services) -> list[ASGIRouteHandler]:
     """One route per endpoint."""
     chats = [
-        endpoint(services, path, _chat(DIALECTS[name]), methods={"POST"}, dialect=fixed(name))
+        endpoint(services, path, _chat(DIALECTS[name]), methods={"POST"}, dialect=fixed(name), traced=True)
         for path, name in PATHS.items()
     ]
     count = endpoint(services, "/v1/messages/count_tokens", _count_tokens, methods={"POST"}, dialect=fixed("anthropic"))
@@ -54,6 +54,7 @@ def _chat(dialect: Dialect) -> Handler:
             headers=request.headers,
             via=request.via(),
             started=request.started,
+            trace=request.trace(services.tracer),
         )
         await services.relay.chat(call, request.exchange)
 
@@ -68,12 +69,15 @@ async def _count_tokens(services: Services, request: Request) -> None:
     if isinstance(found, Router) or found.provider.wire != "anthropic":
         await reply(request, json({"input_tokens": needs(wanted).tokens}))
         return
+    # No model generates anything here: there is no span, and the client's context goes on as it came.
+    trace = request.trace(None)
+    headers = () if trace is None else trace.attempt(found).headers
     upstream = await services.relay.upstream.open(
         found.provider,
         "/v1/messages/count_tokens",
         forward(wanted.fields, found.name),
         accept=b"application/json",
-        headers=(request.via(),),
+        headers=(request.via(), *headers),
         streamed=False,
     )
     try:

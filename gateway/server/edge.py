@@ -36,9 +36,11 @@ from gateway.errors import (
     UnsupportedMediaType,
 )
 from gateway.generation import Generation, Headers
-from gateway.relay import error_headers
+from gateway.heads import error_headers
 from gateway.server.exchange import ClientLeft, Exchange, drop_body
 from gateway.server.services import Services
+from gateway.server.traces import follow, note_refused
+from gateway.tracing import Trace, Tracer
 from gateway.wire import DIALECTS
 from gateway.wire.protocol import Dialect
 
@@ -52,11 +54,13 @@ _VIA = b"1.1 llm-relay"
 
 _KEYS = frozenset({b"authorization", b"x-api-key"})
 _ONCE = _KEYS | {b"host", b"origin", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding"}
-_READ = _ONCE | {b"via", b"x-llm-relay-session", b"x-llm-relay-tags"}
+_READ = _ONCE | {b"via", b"x-llm-relay-session", b"x-llm-relay-tags", b"traceparent", b"tracestate"}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 _HOST = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$")
 _TAG = re.compile(r"^[A-Za-z0-9._:/-]{1,64}$")
 _PRINTABLE = re.compile(r"^[\x21-\x7e]{1,256}$")
+
+_NOT_FOR_THAT_HOST = "this gateway does not answer for that host; see allowed_hosts"
 
 Access = Literal["open", "client", "operator"]
 
@@ -125,6 +129,12 @@ class Request(msgspec.Struct):
             raise BadRequest("loop_detected", f"the request has come through {hops} gateways already: a loop")
         return b"via", b", ".join([_VIA] * (hops + 1))
 
+    def trace(self, tracer: Tracer | None) -> Trace | None:
+        """The trace that it belongs to; None where neither its client nor the gateway traces it."""
+        if tracer is None and b"traceparent" not in self.head:
+            return None
+        return follow(tracer, self.scope, self.head, self.started)
+
 
 Handler = Callable[[Services, Request], Awaitable[None]]
 #: Headers, status and body of an error.
@@ -145,17 +155,18 @@ def endpoint(
     dialect: Callable[[HTTPScope], Dialect],
     access: Access = "client",
     below: bool = False,
-    page: Callable[[RelayError, str], Refusal] | None = None,
+    traced: bool = False,
+    page: Callable[[RelayError, str], Awaitable[Refusal]] | None = None,
 ) -> ASGIRouteHandler:
     """An ASGI route: guards, handler, errors in the shape of ``dialect``, or as ``page`` shows them to people.
 
     With ``below`` it serves all paths that begin with ``path``, and the scope's path is what follows; path parameters
-    are nothing that ASGI routes can have.
+    are nothing that ASGI routes can have. With ``traced`` those are traced too that the handler never sees.
     """
     allowed = frozenset(methods)
 
-    def shape(error: RelayError, scope: HTTPScope, request_id: str) -> Refusal:
-        return refusal(dialect(scope), error, request_id) if page is None else page(error, request_id)
+    async def shape(error: RelayError, scope: HTTPScope, request_id: str) -> Refusal:
+        return refusal(dialect(scope), error, request_id) if page is None else await page(error, request_id)
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -174,14 +185,22 @@ def endpoint(
                             raise
                         raise interruption from None
                 except RelayError as error:
-                    refused = shape(error, exchange.scope, request_id)
+                    refused = await shape(error, exchange.scope, request_id)
                     if not error.accounted:
-                        services.requests.refused(request_id, refused[1], error.code)
+                        note_refused(
+                            services,
+                            exchange.scope,
+                            request_id,
+                            refused[1],
+                            error.code,
+                            started=started,
+                            traced=traced,
+                        )
                     await _refuse(exchange, refused, allowed)
                 except Exception:
                     log.exception("request %s failed: a defect", request_id)
                     defect = InternalError("the gateway failed; its log has the details under this request's id")
-                    await _refuse(exchange, shape(defect, exchange.scope, request_id), allowed)
+                    await _refuse(exchange, await shape(defect, exchange.scope, request_id), allowed)
         except ClientLeft:
             return
         if exchange.unread:
@@ -238,8 +257,8 @@ def _check_host(services: Services, generation: Generation, scope: HTTPScope, he
     # point a name of its own at a loopback address. With keys, or an operator's word, any name will do; and so will
     # an address always, since nobody can point it elsewhere: probes of a cluster have no name to call.
     restricted = snapshot.allowed_hosts or (services.settings.loopback and not snapshot.clients)
-    if name and restricted and not _is_own(name, snapshot) and not _is_address(name):
-        raise Misdirected("this gateway does not answer for that host; see allowed_hosts")
+    if restricted and _is_foreign(name, snapshot):
+        raise Misdirected(_NOT_FOR_THAT_HOST)
     origin = head.get(b"origin")
     if origin is not None:
         netloc, theirs = _origin(origin)
@@ -249,6 +268,10 @@ def _check_host(services: Services, generation: Generation, scope: HTTPScope, he
 
 def _is_own(name: str, snapshot: Snapshot) -> bool:
     return name in _LOOPBACK or name in snapshot.allowed_hosts
+
+
+def _is_foreign(name: str, snapshot: Snapshot) -> bool:
+    return name != "" and not _is_own(name, snapshot) and not _is_address(name)
 
 
 def _is_address(name: str) -> bool:
@@ -275,6 +298,10 @@ def _check_operator(generation: Generation, scope: HTTPScope, head: dict[bytes, 
         peer = scope.get("client")
         if peer is None or peer[0] not in _LOOPBACK:
             raise Unauthorized("declare operators to read this from another machine")
+        # No key is asked for, only the way here, which a page on the web can send a browser of this machine.
+        named = _HOST.match(head.get(b"host", b"").decode("latin-1").lower())
+        if named is not None and _is_foreign(named[1], snapshot):
+            raise Misdirected(_NOT_FOR_THAT_HOST)
 
 
 def _key(head: dict[bytes, bytes]) -> str:

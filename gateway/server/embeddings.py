@@ -10,19 +10,19 @@ from gateway.server.services import Services
 from gateway.wire import embeddings
 from gateway.wire.embeddings import EmbeddingDialect
 
+#: Path, dialect, whether a JSON content type is required, and the dialect of errors.
+_ENDPOINTS: tuple[tuple[str, EmbeddingDialect, bool, str], ...] = (
+    ("/v1/embeddings", "openai", True, "openai"),
+    ("/api/embed", "ollama", False, "ollama"),
+    ("/api/embeddings", "ollama.embeddings", False, "ollama"),
+)
+
 
 def routes(services: Services) -> list[ASGIRouteHandler]:
     """OpenAI's endpoint, Ollama's, and Ollama's older one."""
     return [
-        endpoint(services, "/v1/embeddings", _embed("openai", strict=True), methods={"POST"}, dialect=fixed("openai")),
-        endpoint(services, "/api/embed", _embed("ollama", strict=False), methods={"POST"}, dialect=fixed("ollama")),
-        endpoint(
-            services,
-            "/api/embeddings",
-            _embed("ollama.embeddings", strict=False),
-            methods={"POST"},
-            dialect=fixed("ollama"),
-        ),
+        endpoint(services, path, _embed(dialect, strict=strict), methods={"POST"}, dialect=fixed(errors), traced=True)
+        for path, dialect, strict, errors in _ENDPOINTS
     ]
 
 
@@ -38,6 +38,7 @@ def _embed(dialect: EmbeddingDialect, *, strict: bool) -> Handler:
             tags=request.tags(),
             via=request.via(),
             started=request.started,
+            trace=request.trace(services.tracer),
         )
         await reply(request, body, headers=headers)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from litestar.handlers import ASGIRouteHandler
 
 from gateway.config.model import Client, Snapshot
 from gateway.errors import BadRequest, ModelNotFound
-from gateway.explain import explain, request_of
+from gateway.explain.assessments import Background
+from gateway.explain.steps import explain, request_of
+from gateway.generation import Generation
 from gateway.server.edge import Request, endpoint, fixed, json, reply
 from gateway.server.services import Services
 from gateway.wire import body as bodies
@@ -44,6 +47,7 @@ async def _explain(services: Services, request: Request) -> None:
         router,
         request_of(router.name, {key: value for key, value in values.items() if key not in _OWN}, ask),
         services.upstream,
+        _background(services, generation),
         asking="always" if live else "never",
         metrics=services.metrics,
         health=services.health,
@@ -52,6 +56,12 @@ async def _explain(services: Services, request: Request) -> None:
         session=_text(values, "session"),
     )
     await reply(request, json(explanation))
+
+
+def _background(services: Services, generation: Generation) -> Background:
+    trouble = services.feed.trouble
+    unread = f"ChromaDB cannot be read now: {trouble}" if trouble else ""
+    return Background(time.time(), services.feed.assessments(generation.snapshot), unread)
 
 
 def _text(values: dict[str, Any], name: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 from litestar.handlers import ASGIRouteHandler
 
 from gateway.config.model import Router
+from gateway.config.units import spell_share
 from gateway.intelligence.assessment import Assessment
 from gateway.server.edge import Request, by_path, endpoint, json, reply
 from gateway.server.services import Services
@@ -48,15 +49,17 @@ def status(services: Services) -> dict[str, Any]:
     """Desired versus applied, and what is applied. Secrets have no place in it."""
     holder = services.holder
     snapshot, desired = holder.current.snapshot, holder.desired
+    # Lockfiles are no part of a generation, but they are wanted like one.
+    beside = services.feed.problems
     return {
         "revision": snapshot.revision,
         "commit": snapshot.commit,
         "applied_at": _rfc3339(holder.applied_at),
         "desired": {
             "revision": desired.revision,
-            "ok": desired.ok,
+            "ok": desired.ok and not beside,
             "seen_at": _rfc3339(desired.seen_at),
-            "problems": desired.problems,
+            "problems": (*desired.problems, *beside),
         },
         "routers": [_router(services, router) for router in snapshot.routers.values()],
     }
@@ -64,7 +67,7 @@ def status(services: Services) -> dict[str, Any]:
 
 def _router(services: Services, router: Router) -> dict[str, Any]:
     policy = services.holder.current.policies[router.name]
-    assessments = services.feed.assessments(services.holder.current.snapshot) if router.intelligence else {}
+    assessments = services.feed.known(router)
     return {
         "name": router.name,
         "description": router.description,
@@ -75,16 +78,34 @@ def _router(services: Services, router: Router) -> dict[str, Any]:
         "tags": list(router.tags),
         "designator": {"model": router.designator.model.id, "timeout_ms": round(router.designator.timeout * 1000)},
         "prompt_digest": policy.digest,
+        **_intelligence(services, router),
+        **_record(router),
         "candidates": [
             {
                 "model": candidate.id,
                 "purpose": candidate.purpose,
                 "fallback": candidate == router.fallback,
-                **_assessment(assessments.get((router.name, candidate.id))),
+                **_assessment(assessments.get(candidate.id)),
             }
             for candidate in router.candidates
         ],
     }
+
+
+def _intelligence(services: Services, router: Router) -> dict[str, Any]:
+    """Where a router's assessments come from, and why they cannot be read now."""
+    if router.intelligence is None:
+        return {}
+    source = router.intelligence.source
+    trouble = services.feed.trouble if source == "chroma" else ""
+    return {"intelligence": {"source": source, "trouble": trouble}}
+
+
+def _record(router: Router) -> dict[str, Any]:
+    """Whether samples of the router's requests are kept, how many and for how long."""
+    if router.record is None:
+        return {}
+    return {"record": {"sample": spell_share(router.record.sample), "days": router.record.days}}
 
 
 def _assessment(known: Assessment | None) -> dict[str, Any]:

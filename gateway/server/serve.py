@@ -136,12 +136,15 @@ def _rehearse(settings: Settings) -> int:
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
-        status = EX_CONFIG
+        status = 1
         try:
             status = _check(settings)
+        except Exception:
+            # A defect. The child ends here, so that nobody else would tell of it, and 78 would blame the configuration.
+            sys.excepthook(*sys.exc_info())
+        finally:
             sys.stdout.flush()
             sys.stderr.flush()
-        finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -179,8 +182,9 @@ def _greet(settings: Settings, routers: list[str]) -> None:
         return
     question = {"model": routers[0] if routers else "sandbox/generalist"}
     body = json.dumps({**question, "messages": [{"role": "user", "content": "Write a Python function to parse JSON"}]})
+    counted = "1 router" if len(routers) == 1 else f"{len(routers)} routers"
     sys.stderr.write(
-        f"LLM Relay at {base} with {len(routers)} routers: {', '.join(routers) or 'none'}\n\n"
+        f"LLM Relay at {base} with {counted}: {', '.join(routers) or 'none'}\n\n"
         f"Try it:\n\n  curl -i {base}/api/chat -d '{body}'\n\n"
         f"Edit a file in {_shown(settings.config)} and ask again; stop with Ctrl-C.\n\n"
     )

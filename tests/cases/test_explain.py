@@ -190,7 +190,12 @@ async def test_wrong_usage(shell: Shell, tmp_path: Path, arguments: tuple[str, .
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [("5", "give a list of messages"), ('{"messages": 5}', "messages"), ('[{"role": "king"}]', "messages[0].role")],
+    [
+        ("5", "give a list of messages"),
+        ('{"messages": 5}', "messages"),
+        ('[{"role": "king"}]', "messages[0].role"),
+        ("[" * 5000, "is not JSON"),
+    ],
 )
 async def test_messages_that_are_none(shell: Shell, tmp_path: Path, body: str, words: str) -> None:
     file = tmp_path / "messages.json"

@@ -133,3 +133,28 @@ def test_first_words_are_one_line(text: str) -> None:
     assert len(line) <= 72
     assert len(line.splitlines()) <= 1
     assert msgspec.json.encode(line)
+
+
+@pytest.mark.parametrize(
+    ("before", "later", "why"),
+    [
+        ({CODER: "Good"}, Policy(router(), {CODER: "Bad"}), "the assessments of its candidates have changed"),
+        ({CODER: "Good"}, Policy(router()), "the assessments of its candidates have changed"),
+        ({}, Policy(router(), {CODER: "Good"}), "the assessments of its candidates have changed"),
+        (
+            {CODER: "Good"},
+            Policy(router(purpose="Another"), {CODER: "Good"}),
+            "the candidates, or what is said of them",
+        ),
+    ],
+    ids=["others", "none any more", "the first", "another purpose"],
+)
+def test_an_answer_belongs_to_what_was_said_of_candidates(
+    tmp_path: Path, before: dict[str, str], later: Policy, why: str
+) -> None:
+    recordings.save(tmp_path, Policy(router(), before), EXCHANGES)
+    found = recordings.load(tmp_path, later)
+    assert (found.stale, found.missing.startswith(f"its recording is stale: {why}")) == (True, True)
+    assert not recordings.load(tmp_path, Policy(router(), before)).stale
+    written = recordings.path_of(tmp_path, "smart").read_text(encoding="utf-8")
+    assert (f'unassessed: "{POLICY.digest}"' in written) == bool(before)

@@ -150,6 +150,11 @@ def test_keys_that_are_not_here_are_the_same_on_both_sides(tmp_path: Path) -> No
             ],
             id="intelligence",
         ),
+        pytest.param(
+            [("tags:", "record: {sample: 0.50%}\ntags:")],
+            [Change("record.sample", "added", after="0.5%"), Change("record.days", "added", after="7")],
+            id="record",
+        ),
     ],
 )
 def test_a_changed_router(tmp_path: Path, edits: list[tuple[str, str]], expected: list[Change]) -> None:

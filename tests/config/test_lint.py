@@ -69,7 +69,7 @@ def show(folder: Path, text: str) -> Loaded:
 
 
 #: Codes whose examples tell of the world around the files, or only hint at a long text: tested by themselves below.
-APART = {"E320", "W405", "W406", "W416", "W424"}
+APART = {"E320", "E404", "W405", "W406", "W416", "W424"}
 SHOWN = sorted(CODES.keys() - APART)
 
 

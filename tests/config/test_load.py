@@ -15,7 +15,7 @@ from gateway.config.load import Loader, compile_tree, load
 from gateway.config.model import Limits, Price, Search, Timers, Turn
 from gateway.config.providers import BUILTIN
 
-from .folders import ROUTER, found, gateway, load_texts, router, snapshot_of, write
+from .folders import ROUTER, brief, found, gateway, load_texts, router, snapshot_of, write
 
 KEYS = {
     "OPENAI_API_KEY": "o",
@@ -119,6 +119,47 @@ def test_the_whole_format(tmp_path: Path) -> None:
     assert snapshot.search is not None
     assert snapshot.search.searxng_url == "http://searxng:8080"
     assert snapshot.search.perplexity_key is not None
+
+
+@pytest.mark.parametrize(
+    ("search", "environ", "expected"),
+    [
+        ("{provider: searxng}", {"SEARXNG_URL": "http://searxng.example.com:8080/"}, "http://searxng.example.com:8080"),
+        ("{provider: searxng, searxng: {url: 'http://a'}}", {"SEARXNG_URL": "http://b"}, "http://a"),
+        (
+            "{provider: searxng}",
+            {},
+            "2:9 E205 search: SearXNG has no address of its own; add 'searxng: {url: …}', or set",
+        ),
+        ("{provider: searxng}", {"SEARXNG_URL": "ftp://a"}, "2:9 E307 search: SEARXNG_URL: the URL is neither http"),
+        ("{provider: jina}", {"SEARXNG_URL": "ftp://a", "PERPLEXITY_API_KEY_FILE": "/nowhere"}, None),
+    ],
+)
+def test_where_searxng_is(tmp_path: Path, search: str, environ: dict[str, str], expected: str | None) -> None:
+    loaded = load_texts(tmp_path, gateway(f"search: {search}\n"), environ)
+    if expected is not None and expected.startswith("2:9"):
+        (problem,) = loaded.problems
+        assert f"{brief(problem, tmp_path)}: {problem.message}; {problem.remedy}".startswith(f"gateway.yaml:{expected}")
+        return
+    found = snapshot_of(loaded).search
+    assert found is not None
+    assert found.searxng_url == expected
+
+
+def test_a_check_without_keys_only_warns_of_an_address_that_is_elsewhere(tmp_path: Path) -> None:
+    loaded = load(write(tmp_path, gateway("search: {provider: searxng}\n")), {}, require_keys=False)
+    assert loaded.snapshot is not None
+    assert [brief(problem, tmp_path) for problem in loaded.problems] == ["gateway.yaml:2:9 W406 search"]
+
+
+@pytest.mark.parametrize("provider", ["perplexity", "jina"])
+def test_a_search_providers_key_in_a_file(tmp_path: Path, provider: str) -> None:
+    (tmp_path / "key").write_text("from-a-file\n")
+    (tmp_path / "key").chmod(0o600)
+    environ = {f"{provider.upper()}_API_KEY_FILE": str(tmp_path / "key")}
+    found = snapshot_of(load_texts(tmp_path / "d", gateway(f"search: {{provider: {provider}}}\n"), environ)).search
+    key = getattr(found, f"{provider}_key")
+    assert key.reveal() == "from-a-file"
 
 
 def test_what_is_known_of_models(tmp_path: Path) -> None:

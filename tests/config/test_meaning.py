@@ -41,12 +41,15 @@ def candidates(*models: str) -> str:
             router(designator="{model: acme/x}"), "2:21 E303 designator.model", "is not declared", id="designator"
         ),
         pytest.param(
-            router(designator="{model: sandbox/}"), "2:21 E303 designator.model", "is not declared", id="no model name"
+            router(designator="{model: sandbox/}"),
+            "2:21 E303 designator.model",
+            "is not declared; write provider/model",
+            id="no model name",
         ),
         pytest.param(
             router(candidates=candidates("smart", "sandbox/a")),
             "3:22 E304 candidates[0].model",
-            "smart → smart",
+            "nested: smart → smart;",
             id="itself",
         ),
         pytest.param(router(designator="{model: SMART}"), "2:21 E304 designator.model", "smart", id="designator"),
@@ -77,6 +80,25 @@ def test_a_router_that_refers_to_what_is_not_there(tmp_path: Path, text: str, ex
     assert f"x.yaml:{expected}" in found(loaded, tmp_path)
     assert words in "\n".join(map(str, loaded.problems))
     assert loaded.snapshot is None
+
+
+def test_a_model_of_an_impossible_form_is_told_once(tmp_path: Path) -> None:
+    text = router(candidates=candidates("sandbox/a", "s\u0430ndbox/b"))
+    assert found(load_texts(tmp_path, {"x.yaml": text}), tmp_path) == ["x.yaml:3:55 E203 candidates[1].model"]
+
+
+@pytest.mark.parametrize(
+    ("id", "remedy"),
+    [
+        pytest.param("opneai/gpt-4o", 'did you mean "openai/gpt-4o"?', id="misspelt provider"),
+        pytest.param("acme/x", 'declare the provider "acme"', id="unknown provider, never itself"),
+        pytest.param("openai", "write provider/model", id="no model"),
+        pytest.param("/x", "write provider/model", id="no provider"),
+    ],
+)
+def test_a_model_is_declared_with_a_provider(tmp_path: Path, id: str, remedy: str) -> None:
+    loaded = load_texts(tmp_path, gateway(f"models: {{{id}: {{context: 5}}}}"))
+    assert [str(problem).rpartition("; ")[2] for problem in loaded.problems] == [remedy]
 
 
 def test_routers_that_point_to_each_other(tmp_path: Path) -> None:

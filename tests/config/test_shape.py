@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config import mistakes, schema
+from gateway.config.model import Record
 from gateway.config.problems import Marks
 
-from .folders import found, gateway, load_texts, router
+from .folders import found, gateway, load_texts, router, snapshot_of
 
 MANY = "[" + ", ".join(f"{{model: sandbox/m{i}, purpose: p{i}}}" for i in range(201)) + "]"
 
@@ -97,13 +98,53 @@ MANY = "[" + ", ".join(f"{{model: sandbox/m{i}, purpose: p{i}}}" for i in range(
         pytest.param(router(name="a b"), "1:7 E203 name", "lower-case letters", id="a space in a name"),
         pytest.param(router(name='"a\\n"'), "1:7 E203 name", "lower-case letters", id="a line break after a name"),
         pytest.param(router(tags="[a, 'b c']"), "4:11 E203 tags[1]", "letters, digits", id="tag"),
-        pytest.param(router(tags="a"), "4:7 E203 tags", '"a" is not a list', id="text for a list"),
+        pytest.param(
+            router(tags="a"), "4:7 E203 tags", '"a" is not a list; write each entry on a line', id="text for a list"
+        ),
+        pytest.param(
+            router(candidates="[sandbox/a]"),
+            "3:14 E203 candidates[0]",
+            '"sandbox/a" is not a mapping; write its fields: model: …',
+            id="text for a mapping",
+        ),
+        pytest.param(router(session="5"), "4:10 E203 session", "5 is not a mapping", id="number for a mapping"),
+        pytest.param(
+            router(schema_version='"1"'), "4:17 E208 schema_version", "write 1, not in quotes", id="quoted number"
+        ),
+        pytest.param(router(name="sm\u0430rt"), "1:7 E203 name", "does not fit: it holds U+0430", id="look-alike"),
+        pytest.param(
+            router() + "t\u0430gs: [a]\n",
+            '4:1 E204 ["t\u0430gs"]',
+            'no such field: it holds U+0430; did you mean "tags"?',
+            id="look-alike field",
+        ),
         pytest.param(
             router(candidates="[{model: sandbox/ä, purpose: p}, {model: sandbox/b, purpose: q}]"),
             "3:22 E203 candidates[0].model",
             "printable ASCII",
             id="a model that no header can hold",
         ),
+        *(
+            pytest.param(
+                router(record=f"{{sample: {text}}}"),
+                "4:18 E203 record.sample",
+                "write a percentage from 0% to 100%",
+                id=f"a share of {text}",
+            )
+            for text in ("1", "0.5", "101%", "100.5%", "-1%", "'1 %'", "'%'", "1e1%", "0.0001%", "1%%", "true")
+        ),
+        pytest.param(router(record="{sample: ~}"), "4:18 E203 record.sample", "has no value", id="an empty share"),
+        pytest.param(
+            router(record="{days: 7}"), "4:9 E205 record", '"sample" is missing; add it: The share', id="days"
+        ),
+        pytest.param(router(record="{sample: 1%, days: 0}"), "4:28 E203 record.days", "at least 1", id="0 days"),
+        pytest.param(router(record="{sample: 1%, days: 91}"), "4:28 E203 record.days", "at most 90", id="91 days"),
+        pytest.param(router(record="{sample: 1%, days: 7d}"), "4:28 E203 record.days", "a whole number", id="7d"),
+        pytest.param(
+            router(record="{sample: 1%, day: 7}"), "4:22 E204 record.day", 'did you mean "days"?', id="misspelt days"
+        ),
+        pytest.param(router(record="1%"), "4:9 E203 record", '"1%" is not a mapping', id="a share for a mapping"),
+        pytest.param(router(record="~"), "4:9 E203 record", "has no value", id="an empty record"),
         pytest.param(
             router(tests="[{ask: x, expect: 5}]"), "4:26 E203 tests[0].expect", "a text or a list", id="union"
         ),
@@ -153,13 +194,32 @@ def test_a_router_with_a_mistake(tmp_path: Path, text: str, expected: str, words
         ("allowed_hosts: ['https://x']\n", "2:17 E203 allowed_hosts[0]", "host name"),
         ("schema_version: 2\n", "2:17 E208 schema_version", "use 1"),
         ("search: {provider: google}\n", "2:20 E207 search.provider", "use jina or perplexity or searxng"),
-        ("search: {provider: searxng}\n", "2:9 E205 search", '"searxng" is missing'),
+        ("search: {provider: searxng}\n", "2:9 E205 search", "add 'searxng: {url: …}', or set SEARXNG_URL"),
     ],
 )
 def test_a_gateway_document_with_a_mistake(tmp_path: Path, text: str, expected: str, words: str) -> None:
     loaded = load_texts(tmp_path, gateway(text))
     assert found(loaded, tmp_path) == [f"gateway.yaml:{expected}"]
     assert words in str(loaded.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ("{sample: 1%}", Record(sample=0.01, days=7)),
+        ("{sample: 0.5%, days: 1}", Record(sample=0.005, days=1)),
+        ("{sample: 0%, days: 90}", Record(sample=0.0, days=90)),
+        ("{sample: 100%}", Record(sample=1.0, days=7)),
+        ("{sample: '100.000%'}", Record(sample=1.0, days=7)),
+        ("{sample: 0.001%}", Record(sample=0.00001, days=7)),
+        ("{sample: 05%}", Record(sample=0.05, days=7)),
+    ],
+)
+def test_samples_to_record(tmp_path: Path, text: str, expected: Record | None) -> None:
+    loaded = load_texts(tmp_path, {"x.yaml": router(record=text)})
+    assert loaded.problems == ()
+    assert snapshot_of(loaded).routers["smart"].record == expected
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

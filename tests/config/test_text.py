@@ -67,6 +67,7 @@ def test_an_alias_bomb_is_refused_before_it_grows(tmp_path: Path) -> None:
         pytest.param("name: a\nname: b\n", ["2:1 E104 name"], id="duplicate key"),
         pytest.param("tags: {x: {y: 1, y: 2}}\n", ["1:18 E104 tags.x.y"], id="nested duplicate key"),
         pytest.param(f"a: {'9' * 5000}\n", ["1:4 E107 a"], id="5000 digits"),
+        pytest.param(f"a: {'9' * 19}\n", ["1:4 E107 a"], id="19 digits"),
         pytest.param(
             "a: [.nan, .inf, -.INF]\n", ["1:5 E203 a[0]", "1:11 E203 a[1]", "1:17 E203 a[2]"], id="not a number"
         ),
@@ -125,6 +126,27 @@ def test_values_and_keys_have_places() -> None:
     assert marks.value(("a", 0, "c", 1)) == (3, 12)
     assert marks.key(("a", 0, "c")) == (3, 5)
     assert marks.value(("a", 0, "c", 7)) == (3, 8), "the nearest value around one that is not there"
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        pytest.param("a: [x,\nb: 1\n", "close the bracket of line 1, or put a comma before this", id="bracket"),
+        pytest.param("b: 1\na: {x: 1\n\nc: 2\n", "close the brace of line 2, or put a comma before this", id="brace"),
+        pytest.param("b: 1\na: 'x\n\nc: 2\n", "close the quote of line 2", id="quote"),
+        pytest.param("a: [\n", "write a value, or close the bracket", id="nothing"),
+        pytest.param("a: 'x' y\n", "and that nothing follows a closing quote or bracket", id="behind a quote"),
+        pytest.param("a: {b: env:}\n", "quote the text", id="colon"),
+        pytest.param('a: "\\d+"\n', "use single quotes, or write two backslashes for one", id="escape"),
+        pytest.param("%YAML 2.0\n---\na: 1\n", "remove the line that begins with %", id="version"),
+        pytest.param("%FOO\n---\na: 1\n", "remove the line that begins with %", id="directive"),
+        pytest.param("a: [1]\n\tb: 2\n", "indent with spaces", id="tab"),
+    ],
+)
+def test_a_slip_has_its_remedy(text: str, remedy: str) -> None:
+    [problem] = yaml.read(text.encode()).problems
+    assert problem.code == "E101"
+    assert remedy in problem.remedy
 
 
 def test_columns_count_characters() -> None:

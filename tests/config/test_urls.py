@@ -192,6 +192,22 @@ def test_a_proxy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("garbage", "E307"),
+        ("socks5://u:CANARY@proxy:1080", "E307"),
+        ("http://u:CANARY@proxy:99999", "E307"),
+        ("http://u:CANARY@169.254.169.254:80", "E308"),
+    ],
+)
+def test_a_proxy_in_a_variable_is_checked_too(tmp_path: Path, address: str, code: str) -> None:
+    text = "providers:\n  a: {wire: openai, base_url: 'http://x', proxy: env:P}\n"
+    loaded = load_texts(tmp_path, gateway(text), {"P": address})
+    assert found(loaded, tmp_path) == [f"gateway.yaml:3:50 {code} providers.a.proxy"]
+    assert "CANARY" not in str(loaded.problems)
+
+
+@pytest.mark.parametrize(
     ("value", "url"),
     [
         ("1.2.3.4", "http://1.2.3.4:11434"),
@@ -211,6 +227,10 @@ def test_a_proxy(tmp_path: Path) -> None:
         ("ftp://x", None),
         ("x:port", None),
         ("x:99999", None),
+        ("http://gpu 1", None),
+        ("gpu:1/a?b", "http://gpu:1/a"),
+        ("169.254.169.254", None),
+        ("bücher", None),
     ],
 )
 def test_ollama_host(value: str, url: str | None) -> None:

@@ -64,6 +64,7 @@ def _full() -> Metrics:
     snapshot = Snapshot(revision="r", commit="c", routers={"smart": router}, models=models, providers={"p": provider})
     metrics = Metrics(CollectorRegistry())
     metrics.applied(snapshot, now=1.0)
+    metrics.assessed({("smart", "p/m"): 0.0}, now=1.0)
     metrics.record(
         Entry(
             time=0.0,

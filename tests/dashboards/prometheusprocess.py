@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -59,6 +60,12 @@ class Prometheus:
             "rule_files": [str(rules)],
         }
         self._config.write_text(yaml.safe_dump(config))
+
+    @property
+    def complaints(self) -> list[str]:
+        """What it warned of so far: samples and exemplars that it did not take, rules that failed."""
+        lines = self._log.read_text().splitlines()
+        return [line for line in lines if re.search(r"level=(?:warn|error)", line, re.IGNORECASE)]
 
     async def query(self, expression: str) -> list[Any]:
         """The series that an expression has now. Raises AssertionError where Prometheus refuses it."""

@@ -54,6 +54,7 @@ class Observed(NamedTuple):
     values: dict[str, list[str]]
     page: bytes
     status: Any
+    complaints: list[str]
 
 
 def _grafana(text: str) -> str:
@@ -81,6 +82,8 @@ async def _observe(folder: Path) -> Observed:
     rules.write_text(DOCUMENTS[RULES_FILE])
     _yesterday(folder)
     async with Scene() as scene, Gateway(folder, traffic.files(scene)) as gateway:
+        traffic.assess(gateway)
+        await gateway.until(lambda status: "assessment" in str(status["routers"]))
         async with Prometheus(folder, f"127.0.0.1:{gateway.port}", rules) as prometheus:
 
             async def scraped() -> None:
@@ -88,9 +91,12 @@ async def _observe(folder: Path) -> Observed:
                 requests = await gateway.metric("llm_relay_requests_total")
                 await prometheus.until(f"sum(llm_relay_requests_total) == {requests}")
 
+            # From 0 on: the first refusal is an increase.
+            await prometheus.until('llm_relay_config_reloads_total{outcome="refused"} == 0')
             await traffic.visit(gateway, scene)
             await traffic.refuse(gateway)
             await scraped()
+            await prometheus.until('increase(llm_relay_config_reloads_total{outcome="refused"}[1m]) > 0')
             await traffic.visit(gateway, scene)
             await traffic.refuse(gateway)
             await scraped()
@@ -103,8 +109,9 @@ async def _observe(folder: Path) -> Observed:
                 match = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
                 assert match
                 values[where] = await prometheus.values(match[2], _grafana(match[1]))
+            complaints = prometheus.complaints
         page = (await gateway.client.get("/metrics")).content
-        return Observed(series, exemplars, values, page, await gateway.status())
+        return Observed(series, exemplars, values, page, await gateway.status(), complaints)
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +153,10 @@ def test_a_mark_stands_where_a_generation_was_applied(observed: Observed, name: 
 def test_the_page_is_as_prometheus_likes_it(observed: Observed) -> None:
     checked = promtool("check", "metrics", stdin=observed.page)
     assert (checked.returncode, checked.stdout) == (0, b"")
+
+
+def test_prometheus_takes_everything_without_a_complaint(observed: Observed) -> None:
+    assert observed.complaints == []
 
 
 def test_prometheus_and_its_tool_are_there() -> None:

@@ -4,6 +4,10 @@ kind.
 
 from __future__ import annotations
 
+import time
+
+from gateway.intelligence import lockfile
+from gateway.intelligence.assessment import Assessment, Source, Statement, timestamp
 from tests.faultserver import answer, hang
 from tests.gatewayprocess import ROOT, Gateway
 from tests.server.scene import JUDGE, Scene, ask, completion, router, turns
@@ -20,6 +24,7 @@ _PRICES = (
 _MODELS = "models:\n" + "".join(
     f"  {name}: {{price: {{input: {price}, output: {4 * price}}}}}\n" for name, price in _PRICES
 )
+_ASSESSED = "intelligence: {search: searxng, summarizer: sandbox/quick, source: file}\n"
 _REFUSED = "name: bad\ncandidates: []\n"
 
 
@@ -29,10 +34,26 @@ def files(scene: Scene) -> dict[str, str]:
     return {
         "REVISION": "8f3c2a1d\n",
         "gateway.yaml": scene.gateway(models=_MODELS),
-        "demo.yaml": (shipped / "smart.yaml").read_text().replace("name: smart", f"name: {ROUTER}"),
+        "demo.yaml": (shipped / "smart.yaml").read_text().replace("name: smart", f"name: {ROUTER}") + _ASSESSED,
         "support.yaml": (shipped / "support.yaml").read_text(),
         "smart.yaml": router(timeout="300ms") + "tags: [platform]\n",
     }
+
+
+def assess(gateway: Gateway) -> None:
+    """Put a reviewed assessment beside the routers."""
+    now = time.time()
+    known = Assessment(
+        router=ROUTER,
+        candidate=CANDIDATE,
+        assessment=Statement("Strong at code.", (0,)),
+        confidence="low",
+        sources=(Source("https://a.example/", "A review"),),
+        summarizer="sandbox/quick",
+        generated_at=timestamp(now - 86_400),
+        expires_at=timestamp(now + 86_400),
+    )
+    lockfile.write(gateway.config, ROUTER, [known])
 
 
 async def visit(gateway: Gateway, scene: Scene) -> None:

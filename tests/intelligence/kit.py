@@ -102,6 +102,10 @@ class Web:
         return FaultServer(respond=self._respond)
 
     def _respond(self, request: Request) -> Script:
+        for path, form, field in (("/px/search", perplexity, "query"), ("/jina/", jina, "q")):
+            if request.target == path:
+                self.queries.append(json.loads(request.body)[field])
+                return form(self._pages(self.queries[-1]))
         if request.target.startswith("/search"):
             self.queries.append(parse_qs(urlsplit(request.target).query)["q"][0])
             return self._search(request) or searxng(self._pages(self.queries[-1]))
@@ -116,19 +120,28 @@ class Web:
         return completion("hello")
 
 
-def documents(url: str, *, source: str = "chroma", names: tuple[str, ...] = ("smart",)) -> dict[str, str]:
-    """A gateway and its routers, all of whose models are at ``url``."""
+def documents(
+    url: str,
+    *,
+    source: str = "chroma",
+    names: tuple[str, ...] = ("smart",),
+    provider: str = "searxng",
+    search: str = "",
+) -> dict[str, str]:
+    """A gateway and its routers, all of whose models are at ``url``; ``search`` is the gateway's block, or ``-``."""
     gateway = (
         f"kind: gateway\nproviders:\n  openai: {{base_url: '{url}/v1', api_key: env:OPENAI_API_KEY}}\n"
         f"  own: {{wire: openai, base_url: '{url}/v1'}}\n"
         "models:\n  own/writer: {context: 100000, price: {input: 1, output: 2}}\n"
-        f"search: {{provider: searxng, searxng: {{url: '{url}'}}}}\n"
     )
+    if search != "-":
+        gateway += search or f"search: {{provider: searxng, searxng: {{url: '{url}'}}}}\n"
+
     router = (
         "designator: {{model: own/chooser, timeout: 5s}}\n"
         f"candidates:\n  - {{{{model: {FULL}, purpose: Hard tasks}}}}\n"
         f"  - {{{{model: {SMALL}, purpose: Small ones}}}}\n"
-        f"intelligence: {{{{search: searxng, summarizer: own/writer, source: {source}}}}}\n"
+        f"intelligence: {{{{search: {provider}, summarizer: own/writer, source: {source}}}}}\n"
     )
     return {"gateway.yaml": gateway, **{f"{name}.yaml": f"name: {name}\n" + router.format() for name in names}}
 

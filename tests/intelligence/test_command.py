@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 from gateway.intelligence.store import ChromaStore, Place
-from tests.faultserver import free_port
+from tests.faultserver import FaultServer, Request, Script, answer, free_port
 from tests.gatewayprocess import ROOT, Gateway
 from tests.intelligence.kit import ENVIRON, FULL, SMALL, Web, assessment, documents, needs_chroma, write
 from tests.intelligence.test_store import chroma
@@ -85,6 +87,39 @@ async def test_from_the_web_to_the_designator(tmp_path: Path) -> None:
 
 
 @needs_chroma
+async def test_an_address_in_the_environment_is_enough(tmp_path: Path) -> None:
+    web = Web()
+    async with web.server() as server:
+        command = Command(tmp_path, {"SEARXNG_URL": server.url})
+        write(command.config, documents(server.url, search="-"))
+        status, out = await command("refresh")
+        assert (status, "2 written" in out) == (0, True), out
+    write(command.config, documents("http://127.0.0.1:1", search="search: {provider: searxng}\n"))
+    nowhere = Command(tmp_path)
+    status, out = await nowhere("refresh", "--force")
+    assert status == 1
+    assert (
+        "gateway.yaml:7:9 search: SearXNG has no address of its own; add 'searxng: {url: …}', or set SEARXNG_URL" in out
+    )
+
+
+@needs_chroma
+@pytest.mark.parametrize("provider", ["perplexity", "jina"])
+async def test_other_providers_to_the_store(tmp_path: Path, provider: str) -> None:
+    web = Web()
+    async with web.server() as server:
+        own = {"perplexity": f"base_url: '{server.url}/px'", "jina": f"search_url: '{server.url}/jina'"}[provider]
+        command = Command(tmp_path, {f"{provider.upper()}_API_KEY": "k-0123456789"})
+        search = f"search: {{provider: {provider}, {provider}: {{{own}}}}}\n"
+        write(command.config, documents(server.url, provider=provider, search=search))
+        status, out = await command("refresh")
+        assert (status, "2 written" in out) == (0, True), out
+        assert len(web.queries) == 5
+        assert "https://c.example/both" in (await command("show"))[1]
+        assert "k-0123456789" not in out
+
+
+@needs_chroma
 async def test_requests_ask_nothing_of_the_store(tmp_path: Path) -> None:
     ChromaStore(Place(tmp_path / "data" / "chroma")).put(assessment(days=36500))
     web = Web()
@@ -98,6 +133,71 @@ async def test_requests_ask_nothing_of_the_store(tmp_path: Path) -> None:
         assert all("Strong at vision." in prompt for prompt in web.designations)
         assert touched(tmp_path / "data" / "chroma") == seen
         assert not chroma_in(gateway)
+    assert (await Command(tmp_path)("show"))[0] == 0
+    assert touched(tmp_path / "data" / "chroma") != seen, "a look at the store would have been seen"
+
+
+class Counting:
+    """A way to a port that counts who takes it."""
+
+    def __init__(self, port: int) -> None:
+        self.connections = 0
+        self._port = port
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+
+    @staticmethod
+    async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@needs_chroma
+async def test_requests_ask_nothing_of_a_server(tmp_path: Path) -> None:
+    web, port = Web(), free_port()
+    way = Counting(port)
+    async with chroma(tmp_path / "server", port) as url, web.server() as server:
+        await asyncio.to_thread(ChromaStore(Place(None, url)).put, assessment(days=36500))
+        listener = await asyncio.start_server(way.take, "127.0.0.1", 0)
+        environ = {**ENVIRON, "CHROMA_URL": f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"}
+        environ["LLM_RELAY_INTELLIGENCE_POLL"] = "3600"
+        async with listener, Gateway(tmp_path, documents(server.url), environ=environ) as gateway:
+            await gateway.logged(lambda line: "with other assessments" in str(line))
+            before = way.connections
+            assert before > 0, "the way is the one to the store"
+            for _ in range(50):
+                await asyncio.gather(*(gateway.client.post("/v1/chat/completions", json=CHAT) for _ in range(20)))
+            assert len(web.designations) == 1000
+            assert all("Strong at vision." in prompt for prompt in web.designations)
+            assert way.connections == before
+
+
+@needs_chroma
+async def test_a_provider_that_fails_for_one_candidate(tmp_path: Path) -> None:
+    """It is skipped with the reason, the rest is stored; a redirect leads nowhere, least of all inwards."""
+    async with FaultServer(respond=lambda request: [answer("{}")]) as inside:
+
+        def search(request: Request) -> Script | None:
+            away = [answer("", 302, [("Location", f"{inside.url}/latest/meta-data")])]
+            return away if "mini%22+LLM+benchmarks" in request.target else None
+
+        web = Web(search=search)
+        async with web.server() as server:
+            command = Command(tmp_path)
+            write(command.config, documents(server.url))
+            status, out = await command("refresh")
+            assert (status, "1 written, 1 failed" in out) == (1, True), out
+            assert "searxng: it redirects (302), which is never followed" in out
+            shown = (await command("show"))[1]
+            assert f"smart  {FULL}" in shown
+            assert SMALL not in shown
+        assert inside.requests == []
 
 
 @needs_chroma
@@ -158,6 +258,8 @@ async def test_a_refresh_that_is_killed_leaves_whole_assessments(tmp_path: Path)
     """At twenty points, in four folders at a time; a reader finds the old or the new, and the next run completes."""
     numbers = itertools.count()
     dice = random.Random(20)
+    ends: list[int | None] = []
+    states: list[int] = []
 
     def summarise(asked: dict[str, object]) -> str:
         part = f'{{"text": "run {next(numbers)}", "sources": [0]}}'
@@ -168,6 +270,8 @@ async def test_a_refresh_that_is_killed_leaves_whole_assessments(tmp_path: Path)
         async with web.server() as server:
             command = Command(folder)
             write(command.config, documents(server.url))
+            assert (await command("refresh"))[0] == 0
+            seen = {whole(folder)}
             for point in range(points):
                 process = await command.start("refresh", "--force")
                 searches, summaries = len(web.queries), len(web.summaries)
@@ -179,18 +283,24 @@ async def test_a_refresh_that_is_killed_leaves_whole_assessments(tmp_path: Path)
                 if process.returncode is None:
                     process.kill()
                 await process.communicate()
-                check(folder)
+                ends.append(process.returncode)
+                seen.add(whole(folder))
+            last = next(numbers)
             status, out = await command("refresh", "--force")
             assert status == 0, out
-            assert check(folder) == 2
+            assert all(int(text.removeprefix("run ")) > last for text in whole(folder))
+            states.append(len(seen))
 
-    def check(folder: Path) -> int:
+    def whole(folder: Path) -> tuple[str, str]:
+        """What is stored of both, which is there and of one run each: a torn record would not be found at all."""
         found = ChromaStore(Place(folder / "data" / "chroma")).get("smart", [FULL, SMALL])
         for each in found.values():
-            assert {each.assessment.text, each.strengths[0].text, each.best_for[0].text} == {each.assessment.text}
-        return len(found)
+            assert {each.strengths[0].text, each.best_for[0].text} == {each.assessment.text}
+        return found["smart", FULL].assessment.text, found["smart", SMALL].assessment.text
 
     await asyncio.gather(*(killed(tmp_path / str(number), 5) for number in range(4)))
+    assert ends.count(-signal.SIGKILL) > 10, "most were killed before they were done"
+    assert sum(states) > 4, "some were killed after they had written"
 
 
 async def test_a_candidate_that_fails_is_the_exit_status(tmp_path: Path) -> None:
@@ -263,3 +373,6 @@ async def test_without_the_extra_the_gateway_serves_and_says_what_to_install(tmp
     assert [problem["remedy"] for problem in problems if problem["code"] == "W424"] == [
         "pip install 'llm-relay[intelligence]', or read them from files: 'source: file'"
     ]
+    for verb in ("refresh", "show", "export"):
+        status, out = await Command(tmp_path, environ)(verb)
+        assert (status, "ChromaDB is not installed: pip install 'llm-relay[intelligence]'" in out) == (1, True), out

@@ -78,38 +78,44 @@ def store(tmp_path: Path) -> Scene:
 
 async def test_a_file_reaches_the_prompt(files: Scene) -> None:
     plain, digest = files.header, files.generation.policies["smart"].digest
-    await files.feed.look()
+    await files.feed.look_at_files()
     assert files.header == plain, "without assessments nothing changes"
     lockfile.write(files.folder, "smart", [assessment()])
-    await files.feed.look()
+    await files.feed.look_at_files()
     assert 'assessment: "Strong at vision. Best for: charts."' in files.system
     first = files.header
     assert first.startswith(f"{plain}+")
     assert len(first) == len(plain) + 7
     assert files.generation.policies["smart"].digest != digest
     lockfile.write(files.folder, "smart", [assessment(text="Weak.")])
-    await files.feed.look()
+    await files.feed.look_at_files()
     assert files.header not in (plain, first)
     assert files.reads == 0
 
 
 async def test_a_file_with_a_mistake_leaves_what_was_known(files: Scene, caplog: pytest.LogCaptureFixture) -> None:
     path = lockfile.write(files.folder, "smart", [assessment()])
-    await files.feed.look()
+    await files.feed.look_at_files()
     path.write_text("router: [")
-    await files.feed.look()
-    await files.feed.look()
+    await files.feed.look_at_files()
+    await files.feed.look_at_files()
     assert "Strong at vision." in files.system
     (said,) = [record.message for record in caplog.records if "smart.yaml:2:1" in record.message]
     assert "not YAML" in said, "once, not at every look"
+    (problem,) = files.feed.problems
+    assert (problem.file, problem.line, problem.column) == (str(path), 2, 1)
+    path.write_text(lockfile.render("smart", [assessment(text="Weak.")]))
+    await files.feed.look_at_files()
+    assert files.feed.problems == ()
+    assert "Weak." in files.system
 
 
 async def test_what_has_expired_is_dropped_and_its_age_still_told(files: Scene) -> None:
     lockfile.write(files.folder, "smart", [assessment(days=1), assessment(SMALL, days=2)])
-    await files.feed.look()
+    await files.feed.look_at_files()
     assert files.system.count("; assessment: ") == 2
     files.now = NOW + 86400
-    await files.feed.look()
+    await files.feed.look_at_files()
     assert files.system.count("; assessment: ") == 1
     assert len(files.told) == 2
 
@@ -117,12 +123,12 @@ async def test_what_has_expired_is_dropped_and_its_age_still_told(files: Scene) 
 async def test_the_store_is_read_when_it_changes_only(store: Scene) -> None:
     store.stored = by_key([assessment(), assessment(router="gone")])
     for _ in range(5):
-        await store.feed.look()
+        await store.feed.look_at_store()
     assert store.reads == 1
     assert list(store.told) == [("smart", FULL)]
     store.stored = by_key([assessment(text="Newer.")])
     store.touch()
-    await store.feed.look()
+    await store.feed.look_at_store()
     assert store.reads == 2
     assert "Newer." in store.system
 
@@ -130,21 +136,23 @@ async def test_the_store_is_read_when_it_changes_only(store: Scene) -> None:
 async def test_a_store_that_is_down_and_comes_back(store: Scene, caplog: pytest.LogCaptureFixture) -> None:
     store.stored = FeedError("refused")
     for _ in range(3):
-        await store.feed.look()
+        await store.feed.look_at_store()
     assert len([record for record in caplog.records if "routing goes on: refused" in record.message]) == 1
+    assert store.feed.trouble == "refused"
     assert "; assessment: " not in store.system
     store.stored = by_key([assessment()])
-    await store.feed.look()
+    await store.feed.look_at_store()
     assert "Strong at vision." in store.system
+    assert store.feed.trouble == ""
     store.stored = FeedError("refused")
     store.touch()
-    await store.feed.look()
+    await store.feed.look_at_store()
     assert "Strong at vision." in store.system, "what was known goes on being used"
 
 
 async def test_a_store_that_shows_no_change_is_asked_now_and_then(store: Scene) -> None:
     for number in range(20):
-        await store.feed.look(number)
+        await store.feed.look_at_store(number)
     assert store.reads == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
@@ -59,7 +60,8 @@ async def test_pages_are_found(name: SearchProvider) -> None:
             }
         case "jina":
             assert (request.method, request.target) == ("POST", "/")
-            assert json.loads(request.body) == {"q": "gpt-4o & more", "num": 10}
+            assert json.loads(request.body) == {"q": "gpt-4o & more"}
+            assert request.headers["x-retain-images"] == "none"
     assert name == "searxng" or request.headers["authorization"] == "Bearer k-123456789"
 
 
@@ -103,6 +105,93 @@ async def test_an_answer_that_cannot_be_used(script: Script, words: str) -> None
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "script", "words"),
+    [
+        (
+            "searxng",
+            [
+                answer(
+                    '{"query": "q", "results": [], "answers": [], "unresponsive_engines": '
+                    '[["brave", "Suspended: too many requests"], ["google", "CAPTCHA"], 3, [], [null, "x"]]}'
+                )
+            ],
+            "no results, and engines of it did not answer: brave (Suspended: too many requests), google (CAPTCHA)",
+        ),
+        (
+            "searxng",
+            [
+                answer(
+                    json.dumps({"results": None, "unresponsive_engines": [[f"e{n}", "timeout\x00"] for n in range(9)]})
+                )
+            ],
+            "e3 (timeout ), e4 (timeout ) and 4 more",
+        ),
+        ("jina", [answer('{"data": null, "code": 402, "name": "InsufficientBalanceError"}', 402)], "no balance left"),
+        ("jina", [answer('{"data": null, "code": 422, "status": 42201, "message": "q"}', 422)], "status 422"),
+        ("perplexity", [answer('{"detail": "bad"}', 422)], "status 422"),
+        ("perplexity", [answer('{"results": {}}')], "no list of results"),
+        ("jina", [answer('{"code": 200}')], "no list of data"),
+    ],
+)
+async def test_an_answer_that_says_why(name: SearchProvider, script: Script, words: str) -> None:
+    with pytest.raises(SearchError) as caught:
+        await ask(name, script)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status"),
+    [
+        ("searxng", '{"results": [], "unresponsive_engines": []}', 200),
+        ("searxng", '{"results": null}', 200),
+        ("perplexity", '{"results": [], "id": "x"}', 200),
+        ("jina", '{"code": 200, "status": 20000, "data": null}', 200),
+        ("jina", '{"data": null, "code": 422, "status": 42206, "name": "AssertionFailureError"}', 422),
+        ("jina", '{"data": null, "code": "422", "status": "42206"}', 422),
+    ],
+)
+async def test_a_search_that_finds_nothing(name: SearchProvider, body: str, status: int) -> None:
+    assert (await ask(name, [answer(body, status)]))[0] == []
+
+
+#: A result with everything wrong that may be wrong with one that can be used.
+ODD: dict[str, object] = {
+    "url": "https://ok.example/",
+    "title": None,
+    "content": None,
+    "snippet": 3,
+    "description": ["x"],
+    "publishedDate": None,
+    "pubdate": 20260501,
+    "date": {"year": 2026},
+    "last_updated": None,
+    "usage": {"tokens": "9"},
+    "score": "high",
+    "new": [{"deep": {"er": 1}}],
+}
+
+
+@pytest.mark.parametrize(("name", "field"), [("searxng", "results"), ("perplexity", "results"), ("jina", "data")])
+async def test_a_result_with_nothing_but_an_address(name: SearchProvider, field: str) -> None:
+    bare = {"url": "https://bare.example/"}
+    found, _ = await ask(name, [answer(json.dumps({field: [ODD, bare], "code": "200", "more": 1}))])
+    assert found == [Found("https://ok.example/", "", ""), Found("https://bare.example/", "", "")]
+
+
+async def test_what_only_pythons_json_takes() -> None:
+    """SearXNG writes with Python's own json: halves of characters, and numbers that JSON does not have."""
+    text = '{"results": [{"url": "https://ok.example/", "content": "a\\ud83db", "score": NaN}]}'
+    found, _ = await ask("searxng", [answer(text)])
+    assert [page.text for page in found] == ["a b"]
+
+
+async def test_a_second_date_stands_in_for_the_first() -> None:
+    pages = [{"url": "https://a.example/", "date": None, "last_updated": "2026-02-01"}]
+    found, _ = await ask("perplexity", [answer(json.dumps({"results": pages}))])
+    assert [page.date for page in found] == ["2026-02-01"]
+
+
 async def test_nobody_is_there() -> None:
     async with Fetch() as fetch:
         with pytest.raises(SearchError, match="cannot be reached"):
@@ -124,13 +213,43 @@ async def test_a_rate_limit_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
-    [("searxng", "SEARXNG_URL"), ("perplexity", "PERPLEXITY_API_KEY")],
+    ("name", "environ", "words"),
+    [
+        ("searxng", {}, "set search.searxng.url in the gateway document, or SEARXNG_URL"),
+        ("searxng", {"SEARXNG_URL": "searxng:8080"}, "SEARXNG_URL: the URL is neither http nor https"),
+        ("searxng", {"SEARXNG_URL": "http://169.254.169.254/"}, "SEARXNG_URL: "),
+        ("searxng", {"SEARXNG_URL": "http://me:secret@searxng"}, "SEARXNG_URL: the URL holds credentials"),
+        ("perplexity", {}, "set PERPLEXITY_API_KEY, or PERPLEXITY_API_KEY_FILE"),
+        ("perplexity", {"PERPLEXITY_API_KEY_FILE": "/nowhere"}, '"/nowhere" cannot be read: it does not exist'),
+        ("perplexity", {"PERPLEXITY_API_KEY": "two\nlines"}, "not one line of printable ASCII"),
+        ("jina", {}, "set JINA_API_KEY, or JINA_API_KEY_FILE"),
+    ],
 )
-async def test_what_is_missing(name: SearchProvider, words: str) -> None:
+async def test_what_is_missing(name: SearchProvider, environ: dict[str, str], words: str) -> None:
     async with Fetch() as fetch:
-        with pytest.raises(SearchError, match=words):
-            searcher(name, None, {}, fetch)
+        with pytest.raises(SearchError) as caught:
+            searcher(name, None, environ, fetch)
+    assert words in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("provider", ["perplexity", "jina"])
+@pytest.mark.parametrize("kind", ["variable", "file"])
+async def test_a_key_of_the_environment(tmp_path: Path, provider: SearchProvider, kind: str) -> None:
+    name = f"{provider.upper()}_API_KEY"
+    (tmp_path / "key").write_text("k-of-a-file\n")
+    environ = {name: "k-of-a-variable"} if kind == "variable" else {f"{name}_FILE": str(tmp_path / "key")}
+    async with FaultServer(PAGES[provider]) as server, Fetch() as fetch:
+        own = Search(provider=provider, perplexity_url=server.url, jina_search_url=server.url)
+        await searcher(provider, own, environ, fetch).search("q")
+    assert server.requests[0].headers["authorization"] == f"Bearer k-of-a-{kind}"
+
+
+async def test_what_is_written_counts_more_than_the_environment() -> None:
+    async with FaultServer(PAGES["searxng"]) as server, Fetch() as fetch:
+        written = Search(provider="searxng", searxng_url=server.url)
+        await searcher("searxng", written, {"SEARXNG_URL": "http://127.0.0.1:1"}, fetch).search("q")
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(("name", "variable"), [("perplexity", "PERPLEXITY_API_KEY"), ("jina", "JINA_API_KEY")])

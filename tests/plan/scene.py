@@ -36,3 +36,9 @@ def sample(ask: str, router: str = "smart", usage: Usage = Usage(), **fields: An
         dialect="openai", model=router, messages=(Message("user", (Text(ask),)),), fields={}, **fields
     )
     return Sample(router, request, usage)
+
+
+def request(of: Sample) -> ChatRequest:
+    """The request itself, where somebody wrote it down."""
+    assert isinstance(of.request, ChatRequest)
+    return of.request

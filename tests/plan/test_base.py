@@ -80,7 +80,7 @@ def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
     assert tmp_path.is_dir()
 
 
-@pytest.mark.parametrize("reference", ["", "nowhere", "--help", "-x", "HEAD:conf", "main..v1", "HEAD\nHEAD", "gone/x"])
+@pytest.mark.parametrize("reference", ["nowhere", "--help", "-x", "HEAD:conf", "main..v1", "HEAD\nHEAD", "gone/x"])
 def test_what_names_no_commit(repository: Path, reference: str) -> None:
     folder = repository / "conf" / "routers.d"
     with pytest.raises(BaseError, match="neither a folder nor a commit"), checked_out(reference, folder):

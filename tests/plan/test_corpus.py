@@ -8,6 +8,8 @@ import pytest
 
 from gateway.plan.corpus import CorpusError, Usage, read
 
+from .scene import request
+
 
 def file(folder: Path, name: str, text: str) -> Path:
     path = folder / name
@@ -46,9 +48,9 @@ LIST = """\
 def test_both_forms_say_the_same(tmp_path: Path, name: str, text: str) -> None:
     first, second, third = read(file(tmp_path, name, text))
     assert (first.router, first.shown, first.usage) == ("smart", "Hi there!", Usage())
-    assert [message.role for message in second.request.messages] == ["system", "user"]
-    assert (second.shown, second.request.max_tokens) == ("a b", 7)
-    assert [tool.name for tool in third.request.tools] == ["f"]
+    assert [message.role for message in request(second).messages] == ["system", "user"]
+    assert (second.shown, request(second).max_tokens) == ("a b", 7)
+    assert [tool.name for tool in request(third).tools] == ["f"]
     assert third.usage == Usage(3, 4)
 
 
@@ -66,6 +68,7 @@ def test_a_long_ask_is_shown_in_short(tmp_path: Path) -> None:
         ("c.yaml", "router: x", "a mapping is not a list"),
         ("c.yaml", "- {router: x, ask: y\n", "c.yaml:2:1: not YAML"),
         ("c.jsonl", '{"router": "x", "ask": "y"}\n{"router"', "c.jsonl:2: not one JSON object a line"),
+        ("c.jsonl", "[" * 5000, "c.jsonl:1: not one JSON object a line"),
         ("c.jsonl", "[1]", "c.jsonl:1: Expected `object`"),
         ("c.jsonl", '{"ask": "y"}', "c.jsonl:1: .*`router`"),
         ("c.jsonl", '{"router": "x"}', "c.jsonl:1: a request has either ask or messages"),

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.chat import Image
+from gateway.chat import ChatRequest, Image
 from gateway.plan.answers import first, sandbox
 from gateway.plan.corpus import Usage
 from gateway.plan.moves import NO_ROUTER, REFUSED, Answers, Flow, Moves, compare, digest, open_questions
 from gateway.routing.decide import Ask, Policy
 
-from .scene import ROUTER, generations, sample
+from .scene import ROUTER, generations, request, sample
 
 GPT, CLAUDE = "openai/gpt-4o", "anthropic/claude-sonnet-4-5"
 REAL = ROUTER.replace("sandbox/designator", "openai/gpt-5-nano")
@@ -106,7 +106,7 @@ def test_answers_are_read_as_the_gateway_reads_them(tmp_path: Path, answer: str,
 def test_the_first_who_knows_answers(tmp_path: Path) -> None:
     old, _ = generations(tmp_path, REAL, REAL)
     policy = old.policies["smart"]
-    step = policy.decide(sample("Hi").request, None)
+    step = policy.decide(request(sample("Hi")), None)
     assert isinstance(step, Ask)
     assert sandbox(policy, step) is None, "not the sandbox's to say"
     assert first(nobody, always("a"), always("b"))(policy, step) == "a"
@@ -169,8 +169,8 @@ def test_media_count_for_eligibility(tmp_path: Path) -> None:
     blind = f"kind: gateway\nmodels: {{{GPT}: {{capabilities: [tools]}}}}\n"
     old, new = generations(tmp_path, REAL, REAL, blind)
     seen = sample("What is this?")
-    (turn,) = seen.request.messages
+    (turn,) = request(seen).messages
     turn = type(turn)("user", (*turn.parts, Image(url="https://x.example/a.png")))
-    seen = type(seen)("smart", type(seen.request)(dialect="openai", model="smart", messages=(turn,), fields={}))
+    seen = type(seen)("smart", ChatRequest(dialect="openai", model="smart", messages=(turn,), fields={}))
     found = compare([seen], old, new, always(GPT))
     assert [(flow.before, flow.after) for flow in found.flows] == [(GPT, CLAUDE)]

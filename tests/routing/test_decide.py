@@ -4,7 +4,7 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from gateway.chat import Effort, Image, ResponseFormat
+from gateway.chat import ChatRequest, Effort, Image, ResponseFormat, Text, Tool, ToolCall, ToolResult
 from gateway.config.model import Candidate
 from gateway.errors import (
     BadRequest,
@@ -20,7 +20,9 @@ from gateway.errors import (
     UpstreamTLSFailed,
     UpstreamTruncated,
 )
-from gateway.routing.decide import HUB, Ask, Decision, FallbackReason, Policy, Remembered
+from gateway.routing.decide import HUB, Ask, Decision, Excerpt, FallbackReason, Policy, Remembered
+from gateway.routing.designator import in_brief
+from gateway.routing.eligible import needs
 
 from .build import ALL_ROUNDER, CODER, QUICK, candidate, chat, model, router, turn
 
@@ -45,6 +47,41 @@ def seeing(id: str) -> Candidate:
 
 def blind(id: str) -> Candidate:
     return candidate(id, capabilities=())
+
+
+# --- again ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        chat("Hi"),
+        PICTURE,
+        chat("x" * 10_000, "and then?", tools=(Tool("clock"),), max_tokens=70),
+        chat(turn("assistant", ToolCall("c1", "clock", "{}")), turn("tool", ToolResult("c1", (Text("noon"),)))),
+        chat("{}", response_format=ResponseFormat("json")),
+    ],
+    ids=["plain", "picture", "long", "tools", "json"],
+)
+def test_an_excerpt_is_decided_as_its_request(request_: ChatRequest) -> None:
+    wanted = needs(request_)
+    # Whoever was eligible when it was taken does not matter.
+    excerpt = Excerpt(wanted, in_brief(request_, wanted, ()))
+    for policy in (
+        POLICY,
+        Policy(router(seeing(CODER), blind(ALL_ROUNDER), candidate(QUICK, context=100))),
+        Policy(router(seeing(CODER), blind(ALL_ROUNDER))),
+        Policy(router(blind(ALL_ROUNDER))),
+    ):
+        try:
+            expected: Ask | Decision | str = policy.decide(request_, None)
+        except BadRequest as error:
+            expected = error.message
+        try:
+            found: Ask | Decision | str = policy.decide_again(excerpt)
+        except BadRequest as error:
+            found = error.message
+        assert found == expected
 
 
 # --- who is asked ---------------------------------------------------------------------------------------------------

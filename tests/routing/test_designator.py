@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.chat import ChatRequest, Image, Tool
 from gateway.config.model import Price
-from gateway.routing.designator import Miss, choose, cost_band, structured, system_prompt, user_prompt
+from gateway.routing.designator import Miss, choose, cost_band, in_brief, structured, system_prompt, user_prompt
 from gateway.routing.eligible import needs
 
 from .build import ALL_ROUNDER, CODER, QUICK, candidate, chat, model, router, turn
@@ -22,7 +22,7 @@ INVALID, NONE = Miss("invalid"), Miss("none")
 
 
 def brief(request: ChatRequest) -> dict[str, Any]:
-    read: dict[str, Any] = msgspec.json.decode(user_prompt(request, needs(request), ELIGIBLE))
+    read: dict[str, Any] = msgspec.json.decode(user_prompt(in_brief(request, needs(request), ELIGIBLE)))
     return read
 
 
@@ -122,7 +122,7 @@ def test_the_prompt_stays_small_however_long_the_request_is() -> None:
         *("u" * 10_000 for _ in range(200)),
         tools=tuple(Tool("t" * 1000) for _ in range(100)),
     )
-    assert len(user_prompt(request, needs(request), ELIGIBLE)) < 6_000
+    assert len(user_prompt(in_brief(request, needs(request), ELIGIBLE))) < 6_000
 
 
 @pytest.mark.parametrize("request_", [chat(), chat(turn("system", "Only rules")), chat(turn("user"))])

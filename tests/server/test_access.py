@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -272,6 +273,21 @@ async def test_status_is_for_operators_and_holds_no_secret(gateway: Gateway) -> 
     assert got.status_code == 200
     assert {router["name"] for router in got.json()["routers"]} == {"smart", "other"}
     assert not any(key in got.text for key in (TEAM, EVERYTHING, OPERATOR, KEY))
+
+
+async def test_a_page_cannot_lead_a_browser_of_this_machine_to_status(tmp_path: Path, provider: FaultServer) -> None:
+    """Where there are clients and no operators, no key protects status from a name that now points here."""
+    document = f"kind: gateway\nclients: [{{name: team, key: env:TEAM_KEY}}]\n{PROVIDERS.format(url=provider.url)}"
+    files = {"gateway.yaml": document, "smart.yaml": SMART}
+    async with Gateway(tmp_path, files, environ={**ENVIRON, "TEAM_KEY": TEAM}) as gateway:
+        for path in ("/status", "/ui/"):
+            [got], _ = await talk(gateway.port, request(path, b"", host="evil.example", method="GET"))
+            assert got.status == 421
+            for host in ("localhost", "127.0.0.1:11434", "[::1]"):
+                [got], _ = await talk(gateway.port, request(path, b"", host=host, method="GET"))
+                assert got.status == 200
+        # A client's key is more than a page has: any name will do.
+        assert (await ask(gateway, PATHS["openai"], bearer(TEAM), host="relay.example.com")).status == 200
 
 
 async def test_without_operators_status_is_for_this_machine(open_gateway: Gateway) -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.faultserver import free_port
 from tests.gatewayprocess import Gateway
 from tests.server.scene import Scene, ask, router, told
 
 EX_CONFIG = 78
+#: No folder at all, which the command line never hands over: a defect.
+DEFECT = """
+from gateway.server.serve import serve
+from gateway.server.settings import Settings
+raise SystemExit(serve(Settings(config=None, host="127.0.0.1", port={port})))
+"""
 KEY = "team-key-0123456789"
 CLIENTS = "clients: [{name: team, key: env:TEAM_KEY}]"
 ANYWHERE = ("--host", "0.0.0.0")
@@ -47,6 +56,14 @@ async def test_a_folder_without_routers_is_refused(tmp_path: Path, folder: str) 
         refused.config.mkdir()
     assert await refused.run() == EX_CONFIG
     assert "E40" in refused.output
+
+
+async def test_a_defect_is_told_and_does_not_blame_the_configuration() -> None:
+    code = DEFECT.format(port=free_port())
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE)
+    _, said = await process.communicate()
+    assert process.returncode == 1
+    assert b"Traceback" in said
 
 
 async def test_a_taken_port_is_refused_in_words(scene: Scene, tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ async def test_the_hours_say_what_the_ledger_says(open_store: OpenStore, path: P
         for span in (EVER, Span(0, 1)):
             assert activity.sums(by, span) == groups
             assert activity.total(span) == whole
+            assert activity.account(by, span) == (groups, whole)
         since = Span(DAY // 3600 + 24, 6, daily=True)
         assert activity.sums(by, since) == account(path, by=by, since=DAY + 86400)[0]
         bars = activity.series(by, "requests", since)
@@ -92,7 +93,11 @@ async def test_a_ledger_of_before_is_summed_when_it_is_opened(path: Path, open_s
     with closing(sqlite3.connect(path)) as connection:
         before = connection.execute("SELECT * FROM ledger_hours").fetchall()
         version = next(n for n, step in enumerate(MIGRATIONS) if "ledger_hours" in step)
-        connection.executescript(f"DROP TABLE ledger_hours; DROP INDEX ledger_request; PRAGMA user_version={version};")
+        connection.executescript(
+            "DROP TABLE ledger_hours; DROP INDEX ledger_request; ALTER TABLE ledger DROP COLUMN trace_id;"
+            "DROP TABLE samples;"
+            f"PRAGMA user_version={version};"
+        )
     connection, _ = open_database(path)
     with closing(connection):
         assert connection.execute("SELECT * FROM ledger_hours").fetchall() == before

@@ -59,6 +59,7 @@ FULL = entry(
     code="upstream_truncated",
     stream=True,
     ended="upstream_cut",
+    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
 )
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import random
 import string
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from gateway.config.model import Candidate, Client, Designator, Model, Provider, Router, Secret, Snapshot
 from gateway.costs import MOST_TOKENS
+from gateway.errors import UpstreamError
 from gateway.ledger import Entry, Outcome
 from gateway.metrics import Metrics
 from gateway.routing.decide import FallbackReason
@@ -132,6 +135,40 @@ def test_names_and_labels_are_those_that_dashboards_know(metrics: Metrics) -> No
         "llm_relay_config_info": {"revision", "commit"},
     }
     assert {"process_resident_memory_bytes", "process_open_fds"} <= found.keys()
+
+
+def test_what_is_watched_is_there_before_it_happens() -> None:
+    """A counter that appears as 1 has never increased: rules and dashboards would miss the first of everything."""
+    metrics = Metrics(CollectorRegistry())
+    for outcome in ("applied", "refused"):
+        assert value(metrics, "config_reloads_total", outcome=outcome) == 0
+    metrics.bind(snapshot())
+    codes = {UpstreamError.code, *(each.code for each in subclasses(UpstreamError))}
+    expected = {named("upstream_errors_total", provider="p", code=code) for code in codes}
+    for outcome in get_args(Outcome):
+        expected.add(named("designator_requests_total", router="smart", designator="p/d", outcome=outcome))
+    for reason in get_args(FallbackReason):
+        labels = {"router": "smart", "candidate": "p/m", "decision": reason, "status": "200"}
+        expected.add(named("requests_total", **labels))
+    counters = ("upstream_errors_total", "designator_requests_total", "requests_total")
+    found = {name: count for name, count in samples(page_of(metrics)).items() if name[0].endswith(counters)}
+    assert found == dict.fromkeys(expected, 0)
+    metrics.record(entry(decision="fallback_timeout"))
+    metrics.bind(snapshot())
+    labels = {"router": "smart", "candidate": "p/m", "decision": "fallback_timeout", "status": "200"}
+    assert value(metrics, "requests_total", **labels) == 1
+
+
+def test_a_router_with_one_candidate_asks_nobody() -> None:
+    metrics = Metrics(CollectorRegistry())
+    whole = snapshot()
+    alone = replace(whole.routers["smart"], candidates=whole.routers["smart"].candidates[:1])
+    metrics.bind(replace(whole, routers={"smart": alone}))
+    assert not [name for name, _ in samples(page_of(metrics)) if "designator" in name or "requests_total" in name]
+
+
+def subclasses(error: type[UpstreamError]) -> list[type[UpstreamError]]:
+    return [each for kind in error.__subclasses__() for each in (kind, *subclasses(kind))]
 
 
 def test_one_request_is_counted_everywhere_once(metrics: Metrics) -> None:
@@ -437,3 +474,26 @@ def test_one_worker_answers_for_all_and_the_dead_leave_no_gauges(run_python: Run
     assert value(page, "config_last_reload_successful") == 1
     assert value(page, "config_info", revision="rev2", commit="") == 1
     assert value(page, "config_info", revision="rev1", commit="") is None
+
+
+def test_tokens_and_costs_reach_the_files_a_moment_later() -> None:
+    """Once for all requests of that moment, and what waits at the end is not lost."""
+    jobs: list[Callable[[], None]] = []
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, folder=Path(), later=jobs.append)
+    metrics.bind(snapshot())
+
+    def tokens() -> float | None:
+        labels = {"router": "smart", "candidate": "p/m", "direction": "input"}
+        return registry.get_sample_value("llm_relay_candidate_tokens_total", labels)
+
+    for _ in range(3):
+        metrics.record(FULL)
+    assert tokens() is None
+    (job,) = jobs
+    job()
+    assert tokens() == 3000
+    metrics.record(FULL)
+    assert (tokens(), len(jobs)) == (3000, 2)
+    metrics.settle()
+    assert tokens() == 4000

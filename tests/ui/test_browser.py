@@ -1,98 +1,37 @@
-"""The pages in a real browser: Debian's chromium, without a window."""
+"""The pages in a real browser: where links lead, what renews itself, what works without a script."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
+from playwright.async_api import async_playwright, expect
 
 from tests.gatewayprocess import Gateway
-from tests.ui.conftest import PLAIN, SMART, fill
+from tests.ui.browser import DESK, PHONE, Pages, browser, needs_chromium
+from tests.ui.conftest import HOSTILE, PLAIN, SMART, fill
 
-CHROMIUM = shutil.which("chromium")
-OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), needs_chromium]
 
 SECTIONS = {"Routers": "/ui/routers", "Decisions": "/ui/decisions", "Usage": "/ui/usage", "Config": "/ui/config"}
 
 
-class Tab:
-    """A page in a browser, and what it did that it should not."""
-
-    def __init__(self, page: Page, origin: str) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self._origin = origin
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self._requested(request.url))
-
-    def _requested(self, url: str) -> None:
-        if not url.startswith((f"{self._origin}/ui", "data:")):
-            self.complaints.append(f"asked for {url}")
-
-    async def check(self) -> None:
-        """Nothing was complained of, nothing ran that is not ours, nothing sticks out."""
-        assert not self.complaints
-        assert "owned" not in await self.page.title()
-        assert await self.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pages() -> AsyncIterator[Pages]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield Pages(browser)
-        await browser.close()
+    async with async_playwright() as playwright, browser(playwright) as pages:
+        yield pages
 
 
-class Pages:
-    """Opens tabs of one browser, each with a profile of its own."""
-
-    def __init__(self, browser: Browser) -> None:
-        self._browser = browser
-
-    async def open(
-        self,
-        gateway: Gateway,
-        *,
-        scheme: Literal["light", "dark"] = "light",
-        phone: bool = False,
-        script: bool = True,
-    ) -> Tab:
-        context = await self._browser.new_context(
-            base_url=gateway.url,
-            color_scheme=scheme,
-            viewport=ViewportSize(width=360, height=740) if phone else ViewportSize(width=1280, height=800),
-            java_script_enabled=script,
-        )
-        return Tab(await context.new_page(), gateway.url)
-
-
-@pytest.mark.parametrize("phone", [False, True], ids=["desk", "phone"])
+@pytest.mark.parametrize("width", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_page_by_its_links(
-    gateway: Gateway, pages: Pages, scheme: Literal["light", "dark"], phone: bool
+    gateway: Gateway, pages: Pages, scheme: Literal["light", "dark"], width: int
 ) -> None:
-    tab = await pages.open(gateway, scheme=scheme, phone=phone)
+    tab = await pages.open(gateway, scheme=scheme, width=width)
     await tab.page.goto("/ui/")
     await tab.check()
     for name, path in SECTIONS.items():
@@ -119,6 +58,36 @@ async def test_a_decision_is_followed_to_its_steps(gateway: Gateway, pages: Page
     await tab.page.get_by_role("link", name="Steps of request").first.click()
     steps = tab.page.locator(".steps h2")
     await expect(steps).to_have_text(["Received", "Router", "Designator", "Decision", "Candidate", "Answer", "Account"])
+    await tab.check()
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_assessments_are_shown_and_inert(
+    gateway: Gateway, pages: Pages, scheme: Literal["light", "dark"], width: int
+) -> None:
+    tab = await pages.open(gateway, scheme=scheme, width=width)
+    await tab.page.goto("/ui/routers/assessed")
+    used = tab.page.get_by_role("article", name="sandbox/coder")
+    await expect(used.get_by_text("in use")).to_be_visible()
+    # As text, to the last character: what looks like markup is what somebody wrote.
+    await expect(used.locator("blockquote")).to_contain_text(f"Strong at sandbox/coder. {HOSTILE}")
+    await used.get_by_text("Statements and sources").click()
+    await expect(used.get_by_text(f"Quick {HOSTILE}")).to_be_visible()
+    (link,) = await used.get_by_role("link").all()
+    await expect(link).to_have_text(f"A review {HOSTILE}")
+    await expect(link).to_have_attribute("rel", "noopener noreferrer nofollow")
+    assert await link.get_attribute("href") == "https://a.example/?a=1&b=<script>"
+    await tab.check()
+    expired = tab.page.get_by_role("article", name="sandbox/generalist")
+    await expect(expired.get_by_text("It has expired and is not used any more.")).to_be_visible()
+    await expect(expired.locator("blockquote")).to_have_count(0)
+    await expect(tab.page.get_by_role("article", name="sandbox/quick").get_by_text("none yet")).to_have_count(2)
+    for verb in ("refresh", "export"):
+        command = f"llm-relay intelligence {verb} {gateway.config} --router assessed"
+        await expect(tab.page.get_by_text(command, exact=True)).to_be_visible()
+    await tab.page.goto("/ui/")
+    await expect(tab.page.get_by_text("One assessment is expired, and not used any more: assessed")).to_be_visible()
     await tab.check()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
 from collections.abc import AsyncIterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,8 +24,9 @@ from gateway.server.services import Services
 from gateway.server.settings import Settings
 from gateway.server.ui.view import View
 from gateway.store import FILE
+from tests.faultserver import free_port
 from tests.gatewayprocess import Gateway
-from tests.ui.conftest import HOSTILE, LONG, PLAIN, REQUESTS, SMART
+from tests.ui.conftest import ASSESSED, FILES, HOSTILE, LONG, PLAIN, REQUESTS, STORED, assess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,6 +37,8 @@ PAGES = [
     "/ui/routers?range=30d",
     "/ui/routers/smart",
     "/ui/routers/smart?range=7d",
+    "/ui/routers/assessed",
+    "/ui/routers/stored",
     "/ui/decisions",
     "/ui/decisions?router=smart&candidate=sandbox/coder&decision=designated&status=answered&client=-",
     "/ui/decisions?router=%3Cimg%20src=x%20onerror=alert(1)%3E&status=nonsense&before=x",
@@ -54,6 +59,8 @@ ERRORS = [
     "/ui/static/../site.py",
     "/ui/%3Cscript%3E",
 ]
+#: What changes the direction of a text.
+DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 WATCH, TEAM = "key-of-the-watch-0123456789", "key-of-the-team-0123456789"
 
 
@@ -63,10 +70,10 @@ class Reader(HTMLParser):
     #: Elements and attributes that no page has.
     ACTIVE = frozenset({"iframe", "object", "embed", "style", "base", "img"})
 
-    def __init__(self, html: str) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(html)
+        self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
@@ -76,25 +83,36 @@ class Reader(HTMLParser):
             assert tag not in self.ACTIVE, tag
             assert tag != "script" or (attributes.get("src") or "").startswith("/ui/static/refresh.js?")
             assert not [name for name in attributes if name.startswith("on") or name == "style"]
+            if tag == "a" and "target" in attributes:
+                # A source of an assessment: the only way out, and it takes nothing along.
+                assert (attributes["href"] or "").startswith(("https://", "http://"))
+                assert attributes["rel"] == "noopener noreferrer nofollow"
+                continue
             for name in ("href", "src", "action"):
                 value = attributes.get(name)
                 assert value is None or value.startswith(("/ui", "#main")) or value == "data:,", value
 
 
 def check_headers(answer: httpx.Response) -> None:
-    policy = answer.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    for directive in ("base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'", "script-src 'self'"):
-        assert directive in policy
+    directives = answer.headers["content-security-policy"].split("; ")
+    policy = {name: sources for name, _, sources in (directive.partition(" ") for directive in directives)}
+    assert policy == {
+        **dict.fromkeys(("default-src", "base-uri", "frame-ancestors"), "'none'"),
+        **dict.fromkeys(("script-src", "style-src", "connect-src", "form-action"), "'self'"),
+        "img-src": "'self' data:",
+    }
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
+    for name in ("cross-origin-opener-policy", "cross-origin-resource-policy"):
+        assert answer.headers[name] == "same-origin"
+    kept = answer.url.path in ("/ui/static/ui.css", "/ui/static/refresh.js") and answer.status_code == 200
+    assert answer.headers["cache-control"] == ("private, max-age=31536000, immutable" if kept else "no-store")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stateless(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """A gateway that nobody has asked anything yet."""
-    async with Gateway(tmp_path_factory.mktemp("new"), {"smart.yaml": SMART, "plain.yaml": PLAIN}) as it:
+    async with Gateway(tmp_path_factory.mktemp("new"), FILES) as it:
         yield it
 
 
@@ -134,6 +152,39 @@ async def test_hostile_text_is_shown_as_it_is(gateway: Gateway) -> None:
     assert "<img" not in page
     assert "&lt;img src=x onerror=" in page
     assert LONG in page
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['"><img src=x onerror=alert(1)>', "</title><script>alert(1)</script>", "'-alert(1)-'", "{{ 7 * 7 }}", "W" * 400],
+    ids=["attribute", "title", "quote", "template", "long"],
+)
+async def test_a_clients_words_are_text_on_every_page(gateway: Gateway, name: str) -> None:
+    body = {"model": f"sandbox/{name}", "messages": [{"role": "user", "content": "Hello"}]}
+    told = await gateway.client.post("/v1/chat/completions", json=body)
+    request_id = told.headers["x-request-id"]
+    (row,) = await gateway.stored("ledger", f"request_id = '{request_id}'")
+    shown = html.escape(row["candidate"])
+    assert shown == html.escape(f"sandbox/{name}")
+    for path in ("/ui/", "/ui/decisions", f"/ui/decisions/{row['id']}", "/ui/usage?by=candidate"):
+        page = (await gateway.client.get(path)).text
+        assert shown in html.escape(html.unescape(page))
+        assert "49" not in shown
+        Reader(page).check()
+    for style in ("csv", "json"):
+        answer = await gateway.client.get(f"/ui/usage.{style}?by=candidate")
+        assert answer.headers["content-disposition"].startswith("attachment; ")
+        check_headers(answer)
+
+
+async def test_nothing_on_a_page_changes_the_direction_of_the_rest(gateway: Gateway) -> None:
+    body = {"model": "sandbox/\u202etxt.exe\u2066", "messages": [{"role": "user", "content": "Hello"}]}
+    told = await gateway.client.post("/v1/chat/completions", json=body)
+    (row,) = await gateway.stored("ledger", f"request_id = '{told.headers['x-request-id']}'")
+    for path in ("/ui/", "/ui/decisions", f"/ui/decisions/{row['id']}", "/ui/usage?by=candidate"):
+        page = (await gateway.client.get(path)).text
+        assert not DIRECTIONS.search(page)
+        assert "sandbox/[U+202E]txt.exe[U+2066]" in page
 
 
 @pytest.mark.parametrize("name", ["ui.css", "refresh.js"])
@@ -234,6 +285,37 @@ async def test_a_refused_change_is_seen_with_its_line(tmp_path: Path) -> None:
         assert "at start" in page
         assert "refused" in page
         Reader(page).check()
+
+
+async def test_assessments_that_cannot_be_used_are_seen_with_their_line(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, {"assessed.yaml": ASSESSED})
+    assess(gateway)
+    async with gateway:
+        await gateway.until(lambda status: "assessment" in status["routers"][0]["candidates"][0])
+        file = gateway.config / "intelligence" / "assessed.yaml"
+        file.write_text(file.read_text().replace("confidence: medium", f"confidence: {json.dumps(HOSTILE)}"))
+        await gateway.until(lambda status: not status["desired"]["ok"])
+        for path in ("/ui/", "/ui/config"):
+            page = (await gateway.client.get(path)).text
+            assert f"{file}:14:17" in page
+            assert "Invalid enum value" in page
+            Reader(page).check()
+        page = (await gateway.client.get("/ui/routers/assessed")).text
+        assert "Strong at sandbox/coder." in page, "what was good goes on being used"
+
+
+async def test_a_store_that_cannot_be_read_is_noticed(tmp_path: Path) -> None:
+    """Where ChromaDB is not installed, that is the reason."""
+    environ = {"CHROMA_URL": f"http://me:secret@127.0.0.1:{free_port()}"}
+    async with Gateway(tmp_path, {"stored.yaml": STORED}, environ=environ) as gateway:
+        status = await gateway.until(lambda status: status["routers"][0]["intelligence"]["trouble"])
+        for path in ("/ui/", "/ui/routers/stored"):
+            page = (await gateway.client.get(path)).text
+            assert "cannot be read now" in page
+            assert status["routers"][0]["intelligence"]["trouble"] in unescape(page)
+            assert "secret" not in page
+            Reader(page).check()
+        assert page.count("Nothing is known of it, and ChromaDB cannot be read now.") == 3
 
 
 async def test_operators_come_in_with_basic(tmp_path: Path) -> None:

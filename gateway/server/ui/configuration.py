@@ -11,6 +11,7 @@ def configuration(view: View) -> Page:
     holder = view.services.holder
     values = {
         "snapshot": view.generation.snapshot,
+        "beside": view.services.feed.problems,
         "applied_at": holder.applied_at,
         "history": [(reading, sections(reading.plan)) for reading in reversed(holder.history)],
         "workers": view.services.settings.workers,

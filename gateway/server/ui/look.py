@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from gateway.config.units import spell_duration
+from gateway.config.units import spell_duration, spell_share
 from gateway.errors import RelayError
 from gateway.server.ui.view import RANGES, Page, View
+from gateway.wire.text import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -63,6 +64,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
@@ -70,8 +72,14 @@ def _environment() -> Environment:
     environment.filters.update(
         count=count, short=short, usd=usd, ms=ms, share=share, clock=clock, iso=iso, ago=ago, duration=spell_duration
     )
+    environment.filters["percent"] = spell_share
     environment.globals.update(sections=_SECTIONS, ranges=RANGES, address=address, asset=_asset)
     return environment
+
+
+def _shown(value: object) -> object:
+    """Clients choose some names: none may look like another one. What a macro made was looked at in its parts."""
+    return visible(value, lines=True) if type(value) is str else value
 
 
 @cache

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gateway.activity import Activity, Filter, Listing, Route, Span
 from gateway.ledger import Sum
+from gateway.server.ui import intelligence
 from gateway.server.ui.charts import FAILED, Chart, draw
 from gateway.server.ui.view import Page, View, span
 
@@ -35,6 +36,8 @@ class _Seen:
     #: Requests to routers, and how many of them were answered by a fallback.
     routed: int
     fallbacks: int
+    #: Requests whose time to the first content is known, of those that were looked at.
+    timed: int
     first_ms: float | None
     total_ms: float | None
     slow_ms: float | None
@@ -48,10 +51,11 @@ def overview(view: View) -> Page:
     seen = view.look(lambda activity: _see(activity, past, view.now))
     values = {
         "seen": seen,
-        "timed": _TIMED,
         "snapshot": view.generation.snapshot,
         "applied_at": view.services.holder.applied_at,
         "inflight": len(view.services.attendant) - 1,
+        "intelligence": intelligence.notices(view),
+        "beside": view.services.feed.problems,
     }
     return Page("overview.html", "Overview", "", values)
 
@@ -64,6 +68,7 @@ def _see(activity: Activity, past: Span, now: float) -> _Seen:
         parts=parts(routes, "router"),
         routed=sum(route.requests for route in routes if route.router),
         fallbacks=sum(route.requests for route in routes if is_fallback(route.decision)),
+        timed=len(first),
         first_ms=quantile(first, 0.5),
         total_ms=quantile(whole, 0.5),
         slow_ms=quantile(whole, 0.95),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.activity import Activity, Filter, Listing, Route
 from gateway.errors import NotFound
 from gateway.routing.eligible import BYTES_PER_TOKEN
+from gateway.server.ui import intelligence
 from gateway.server.ui.charts import Chart
 from gateway.server.ui.overview import Part, hours, parts
 from gateway.server.ui.view import Page, View, span
@@ -60,5 +61,6 @@ def router(view: View, name: str) -> Page:
         "prompt_bytes": size,
         "prompt_tokens": size // BYTES_PER_TOKEN,
         "seen": view.look(see),
+        "intelligence": intelligence.section(view, found),
     }
     return Page("router.html", found.name, "routers", values)

@@ -12,7 +12,7 @@ from litestar.handlers import ASGIRouteHandler
 
 from gateway.errors import NotFound, RelayError
 from gateway.generation import Headers
-from gateway.relay import error_headers
+from gateway.heads import error_headers
 from gateway.server.edge import Refusal, Request, by_path, endpoint, reply
 from gateway.server.services import Services
 from gateway.server.ui import configuration, look, overview, routers, traffic, usage
@@ -107,7 +107,7 @@ async def _asset(request: Request, name: str) -> None:
     await reply(request, body, content_type=content_type, headers=[*SECURITY, *_KEPT])
 
 
-def _error_page(error: RelayError, request_id: str) -> Refusal:
+async def _error_page(error: RelayError, request_id: str) -> Refusal:
     headers: Headers = [
         (b"content-type", _HTML),
         (b"x-request-id", request_id.encode()),
@@ -118,4 +118,5 @@ def _error_page(error: RelayError, request_id: str) -> Refusal:
     if error.status == 401:
         # Browsers ask for a name, which does not matter, and a password: an operator's key.
         headers.append((b"www-authenticate", b'Basic realm="LLM Relay", charset="UTF-8"'))
-    return headers, error.status, look.render_error(error).encode()
+    page = await asyncio.to_thread(look.render_error, error)
+    return headers, error.status, page.encode()

@@ -92,10 +92,11 @@ def spans(entry: Entry) -> tuple[Span, ...]:
 
 
 def _received(entry: Entry) -> Step:
-    how = "a streamed answer" if entry.stream else "a whole answer"
+    whose, _, rest = entry.dialect.partition(".")
+    what = "embeddings" if rest.startswith("embed") else "a streamed answer" if entry.stream else "a whole answer"
     return Step(
         "Received",
-        f"A request in {_DIALECTS.get(entry.dialect, entry.dialect)}'s dialect that asks for {how}.",
+        f"A request in {_DIALECTS.get(whose, whose)}'s dialect that asks for {what}.",
         facts=_facts(client=entry.client or "no client declared", tags=", ".join(entry.tags)),
     )
 

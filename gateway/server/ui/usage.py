@@ -37,7 +37,7 @@ def usage(view: View) -> Page:
             else [(bar, "all", value) for bar, value in _all(activity, measure, view)]
         )
         chart = stacked(series, view.span, view.now, nameless=_NAMELESS[by])
-        return activity.sums(by, view.span), activity.total(view.span), chart
+        return *activity.account(by, view.span), chart
 
     seen = view.look(see)
     sums, total, chart = seen if seen is not None else ([], None, None)
@@ -59,7 +59,7 @@ def usage(view: View) -> Page:
 def export(view: View) -> Download:
     """The same sums in a file, as ``llm-relay usage --format`` writes them. Raises NotFound without a ledger."""
     by, style = _by(view), view.path.rpartition(".")[2]
-    found = view.look(lambda activity: (activity.sums(by, view.span), activity.total(view.span)))
+    found = view.look(lambda activity: activity.account(by, view.span))
     if found is None:
         raise NotFound(view.notice)
     whole = report.Report(by=by, since=view.span.since * HOUR, groups=found[0], total=found[1])
