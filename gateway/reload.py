@@ -264,7 +264,10 @@ class Reloader:
             for problem in desired.problems:
                 if problem.severity == "error":
                     log.error("%s", problem, extra={"problem": problem.code})
-            log.error("revision %s is refused; %s goes on serving", loaded.revision, self.holder.current.revision)
+            if loaded.revision == self.holder.current.revision:
+                log.error("revision %s goes on serving with the keys that it has", loaded.revision)
+            else:
+                log.error("revision %s is refused; %s goes on serving", loaded.revision, self.holder.current.revision)
             self.holder.remember("refused", loaded.revision, loaded.commit, problems=loaded.problems)
             self._refused()
             return
