@@ -142,8 +142,8 @@ async def test_a_picture_and_a_system_prompt(stage: Stage, openai_sdk: openai.As
         assert stage.asked.system == "Be brief."
         assert stage.asked.turns == (User("What is it?", (PIXEL,)),)
     else:
-        # The same wire: not a word is changed, but for the role, which only OpenAI's own models know.
-        assert stage.body["messages"][0] == {"role": "system", "content": "Be brief."}
+        # The same wire: not a word is changed.
+        assert stage.body["messages"][0] == {"role": "developer", "content": "Be brief."}
 
 
 @each_provider

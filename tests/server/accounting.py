@@ -170,15 +170,22 @@ def mean(rows: Sequence[Row], column: str) -> float | None:
 
 
 def candidates_cells(rows: Sequence[Row]) -> list[str]:
-    """A line of the usage page's table of candidates."""
+    """A line of the usage page's table of candidates, without the means at its end."""
     return [
         count(len(rows)),
         count(failed(rows)),
         *(short(total(rows, column)) for column in ("input", "output", "cache_read")),
         usd(total(rows, "cost")),
         usd(saved(rows)),
-        *(ms(mean(rows, column)) for column in ("ttft_ms", "total_ms")),
     ]
+
+
+def means_cells(rows: Sequence[Row]) -> list[set[str]]:
+    """What may stand at its end: a mean that lies between two numbers may be shown as either, since it is a sum of
+    fractions, which depends on the order.
+    """
+    found = [mean(rows, column) for column in ("ttft_ms", "total_ms")]
+    return [{ms(each) if each is None else ms(each * near) for near in (1 - 1e-9, 1 + 1e-9)} for each in found]
 
 
 def designators_cells(rows: Sequence[Row]) -> list[str]:

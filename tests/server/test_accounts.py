@@ -37,6 +37,7 @@ from tests.server.accounting import (
     from_usage,
     grouped,
     listed,
+    means_cells,
     only,
     tiles,
 )
@@ -296,7 +297,10 @@ async def compare_pages(client: httpx.AsyncClient, rows: list[dict[str, Any]]) -
         groups = {key or NAMELESS[by]: mine for key, mine in grouped(rows, by).items()}
         every: dict[str, list[Row]] = {**groups, "All requests": [*rows]}
         lines = {key: candidates_cells(mine) for key, mine in every.items()}
-        assert usage.table(f"Usage of candidates by {by}") == lines
+        table = usage.table(f"Usage of candidates by {by}")
+        assert {key: cells[:-2] for key, cells in table.items()} == lines
+        for key, cells in table.items():
+            assert all(cell in near for cell, near in zip(cells[-2:], means_cells(every[key]), strict=True))
         questions = {key: designators_cells(mine) for key, mine in every.items() if asked(mine)}
         assert usage.table(f"Usage of designators by {by}") == questions
 

@@ -26,9 +26,8 @@ _LATEST = ":latest"
 def decode_chat(body: bytes) -> ChatRequest:
     """A request to ``/api/chat``.
 
-    Without messages Ollama only loads the model, so the request has none then. Raises BadRequest with the codes of
-    :func:`gateway.wire.body.parse`, missing_model, invalid_messages, invalid_tools, invalid_stream and
-    ``invalid_<field>`` for every other field that is read here.
+    Raises BadRequest with the codes of :func:`gateway.wire.body.parse`, missing_model, invalid_messages,
+    invalid_tools, invalid_stream and ``invalid_<field>`` for every other field that is read here.
     """
     parsed = bodies.parse(body)
     values = parsed.values
@@ -164,10 +163,8 @@ class _Calls:
 
 
 def _messages(value: Any) -> tuple[Message, ...]:
-    if value is None:
-        return ()
-    if type(value) is not list:
-        raise _invalid("messages", "must be an array")
+    if type(value) is not list or not value:
+        raise _invalid("messages", "must be a non-empty array")
     if len(value) > MAX_MESSAGES:
         raise _invalid("messages", f"must have at most {MAX_MESSAGES} items")
     calls: _Calls | None = None

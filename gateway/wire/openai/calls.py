@@ -78,16 +78,6 @@ class Calls:
         call.name = name
         return ToolCallDelta(call.index, call.id, name, call.arguments)
 
-    def place(self, fragment: dict[str, Any]) -> int:
-        """The number of the call to which ``fragment`` belongs; for whoever passes fragments on as they are."""
-        call, name, _ = self._take(fragment)
-        call.name = call.name or name
-        return call.index
-
-    def silent(self) -> list[int]:
-        """The numbers of the calls that have no arguments so far."""
-        return [call.index for call in self._calls if not call.arguments]
-
     def rest(self) -> list[ToolCallDelta]:
         """What is still missing at the end of the answer: arguments that never came, calls without a name."""
         deltas: list[ToolCallDelta] = []

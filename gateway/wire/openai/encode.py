@@ -80,14 +80,19 @@ def _same(request: ChatRequest, target: Target) -> bytes:
 def _reworded(request: ChatRequest, ways: Manners) -> msgspec.Raw | None:
     """The client's messages as the model takes them; None where it takes them as they are."""
     raw = request.fields["messages"]
-    developed = not ways.developers and b'"developer"' in bytes(raw)
+    text = bytes(raw)
+    developed = not ways.developers and b'"developer"' in text
+    thinking = ways.thoughtless and b'"reasoning_content"' in text
     tooled = (ways.mistral or ways.signed) and any(message.role == "tool" for message in request.messages)
-    if not developed and not tooled:
+    if not (developed or thinking or tooled):
         return None
     messages = _decode(raw)
-    for message in messages if developed else ():
-        if message["role"] == "developer":
+    for message in messages:
+        if developed and message["role"] == "developer":
             message["role"] = "system"
+        if thinking and message.pop("reasoning_content", None) is not None and not message.get("tool_calls"):
+            # A turn must still say something, be it nothing.
+            message["content"] = message.get("content") or ""
     return msgspec.Raw(_json(ways.converse(messages) if tooled else messages))
 
 
@@ -132,7 +137,7 @@ def _translated(request: ChatRequest, target: Target) -> dict[str, Any]:
         _put_tools(body, request)
     if request.response_format is not None:
         body["response_format"] = wanted = _response_format(request)
-        if wanted["type"] == "json_object":
+        if wanted["type"] == "json_object" and not any("json" in it.text.lower() for it in request.messages):
             _ask_for_json(body["messages"])
     if (effort := _effort(request, model)) is not None:
         body["reasoning_effort"] = effort
@@ -161,8 +166,6 @@ def _put_tools(body: dict[str, Any], request: ChatRequest) -> None:
 
 def _ask_for_json(messages: list[dict[str, Any]]) -> None:
     """OpenAI and others refuse JSON mode where no message speaks of JSON; Ollama's clients need not."""
-    if b"json" in _json([message["content"] for message in messages]).lower():
-        return
     first = messages[0]
     if first["role"] == "system":
         first["content"] = f"{first['content']}\n\n{_JSON_RULE}".lstrip()

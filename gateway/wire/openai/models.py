@@ -18,11 +18,17 @@ _NEW_LIMIT = ("o1", "o3", "o4", "gpt-5")
 # Those that always refuse sampling parameters; later ones take them unless they reason.
 _UNSAMPLED = re.compile(r"o[134](?!\d)|gpt-5(?!\.|-chat)")
 
-# Only OpenAI's own models know the role "developer"; all of them take "system" for it.
-_DEVELOPED = re.compile(r"(?:openai/)?(?:gpt-(?!oss)|chatgpt|o[134](?!\d))")
+# Models whose providers or chat templates refuse the role "developer", for which all of them take "system".
+_UNDEVELOPED = ("deepseek", "qwen", "sonar")
+
+_OPENAIS = re.compile(r"(?:openai/)?(?:gpt-(?!oss)|chatgpt|o[134](?!\d))")
 
 # Models that want their own thinking back while they use tools (DeepSeek, "Thinking mode"); others refuse the field.
 _REPLAYED = ("deepseek", "kimi", "glm")
+
+# Models at whose providers a turn's ``reasoning_content`` is an error ("property 'reasoning_content' is unsupported").
+# Clients send it back as they got it, from another model. For models in nobody's list it may be of use.
+_THOUGHTLESS = ("gemini", "gpt-oss", "llama", "meta-llama", "command", "sonar")
 
 # Gemini 3 refuses a call of the current turn without its signature, which has no place in the hub and which many
 # clients do not keep, unless it is this (Gemini API, "Thought signatures", "FAQs"). Of parallel calls the first has it.
@@ -38,8 +44,9 @@ class Manners(NamedTuple):
     samples: bool
     #: The role ``developer``.
     developers: bool
-    #: Its own thinking, replayed.
+    #: Its own thinking, replayed, and no error where somebody's is.
     replays: bool
+    thoughtless: bool
     #: Conversations with tools only in a form of its own: Mistral's, or with Gemini's signatures.
     mistral: bool
     signed: bool
@@ -59,11 +66,13 @@ class Manners(NamedTuple):
 def manners(model: str) -> Manners:
     """What the model takes, by the provider's name for it."""
     name = model.rpartition("/")[2].lower()
+    is_openais, is_mistrals = _OPENAIS.match(model) is not None, mistral.is_mistral(name)
     return Manners(
         new_limit=model.startswith(_NEW_LIMIT),
         samples=_UNSAMPLED.match(model) is None,
-        developers=_DEVELOPED.match(model) is not None,
+        developers=not (is_mistrals or name.startswith(_UNDEVELOPED)),
         replays=name.startswith(_REPLAYED),
-        mistral=mistral.is_mistral(name),
+        thoughtless=is_openais or is_mistrals or name.startswith(_THOUGHTLESS),
+        mistral=is_mistrals,
         signed=model.startswith(_SIGNED),
     )

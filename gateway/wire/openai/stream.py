@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from gateway.chat import (
     ChatRequest,
     Event,
@@ -22,7 +20,7 @@ from gateway.chat import (
 from gateway.errors import UpstreamInvalidResponse, UpstreamResponseTooLarge, UpstreamTruncated
 from gateway.wire import sse
 from gateway.wire.openai import told
-from gateway.wire.openai.calls import NO_ARGUMENTS, Calls
+from gateway.wire.openai.calls import Calls
 from gateway.wire.openai.chunks import (
     DONE,
     Choice,
@@ -37,10 +35,6 @@ from gateway.wire.openai.chunks import (
 )
 from gateway.wire.openai.content import said, thoughts
 from gateway.wire.protocol import Progress
-from gateway.wire.text import lenient
-
-_anything = msgspec.json.Decoder().decode
-_json = msgspec.json.Encoder().encode
 
 _DONE = b"data: [DONE]\n\n"
 _GOOD = ("stop", "tool_calls")
@@ -120,18 +114,14 @@ class _Reader:
 
 
 class Watch(_Reader):
-    """A stream that passes unchanged, but for a chunk of usage that only the gateway asked for, and for tool calls'
-    indexes that are missing or wrong and arguments that never come: OpenAI's own clients go by nothing else.
-    """
+    """A stream that passes unchanged, but for a chunk of usage that only the gateway asked for."""
 
-    __slots__ = ("_calls", "_choices", "_usage_asked")
+    __slots__ = ("_choices", "_usage_asked")
 
     def __init__(self, request: ChatRequest) -> None:
         super().__init__()
         self._usage_asked = request.include_usage
         self._choices = request.n
-        #: The tool calls of every choice.
-        self._calls: dict[int, Calls] = {}
 
     def feed(self, chunk: bytes) -> bytes:
         """See :meth:`gateway.wire.protocol.Watch.feed`."""
@@ -147,8 +137,8 @@ class Watch(_Reader):
         passed = [ordinary] if ordinary else []
         try:
             for event in splitter.feed(chunk):
-                if kept := self._pass(event):
-                    passed.append(kept)
+                if self._passes(event):
+                    passed.append(event)
         except (UpstreamInvalidResponse, UpstreamResponseTooLarge) as error:
             if not passed:
                 raise
@@ -171,60 +161,34 @@ class Watch(_Reader):
         self._done()
         return (rest if rest.isspace() else b"") + _DONE
 
-    def _pass(self, event: bytes) -> bytes:
-        """The event as the client gets it; empty where it does not."""
+    def _passes(self, event: bytes) -> bool:
+        """Whether the client gets this event."""
         progress = self.progress
         if progress.complete or progress.failure is not None:
-            return event if self._passes_late(event) else b""
+            return self._passes_late(event)
         chunk = read(event)
         if chunk is None:
             # Comments keep connections alive. OpenAI's own clients take anything else that says nothing for JSON.
-            return event if event.startswith(b":") else b""
+            return event.startswith(b":")
         if chunk is DONE:
             self._done()
-            return event
+            return True
         if chunk.error:
             self._usage(chunk)
             self._failed(chunk)
-            return b""
+            return False
         if (chunk.usage or chunk.x_groq) and not self._account(chunk):
-            return b""
-        mended = False
+            return False
         for choice in chunk.choices or ():
             delta = choice.delta
             if delta is not None and (delta.content or delta.says_something()):
                 self._content(delta)
-                mended = (bool(delta.tool_calls) and self._number(choice, delta)) or mended
             if choice.finish_reason or choice.error:
                 if self._failed(chunk) is not None:
-                    return b""
+                    return False
                 self._finish(choice)
-                mended = self._fill(choice) or mended
         if progress.model is None and type(chunk.model) is str:
             progress.model = chunk.model or None
-        return _mended(event, chunk) if mended else event
-
-    def _number(self, choice: Choice, delta: Delta) -> bool:
-        """Give the tool calls in ``delta`` the indexes that they should have; whether one had another."""
-        calls = self._calls.setdefault(_index(choice), Calls())
-        fragments = [fragment for fragment in delta.calls() if type(fragment) is dict]
-        right = [{**fragment, "index": calls.place(fragment)} for fragment in fragments]
-        if delta.tool_calls == right:
-            return False
-        delta.tool_calls = right
-        return True
-
-    def _fill(self, choice: Choice) -> bool:
-        """Give the calls of a finished choice the arguments that never came; whether one had none."""
-        calls = self._calls.get(_index(choice))
-        silent = [] if calls is None else calls.silent()
-        if calls is None or not silent:
-            return False
-        late: list[Any] = [{"index": index, "function": {"arguments": NO_ARGUMENTS}} for index in silent]
-        for fragment in late:
-            calls.place(fragment)
-        choice.delta = choice.delta or Delta()
-        choice.delta.tool_calls = choice.delta.calls() + late
         return True
 
     def _passes_late(self, event: bytes) -> bool:
@@ -329,15 +293,6 @@ class Decoder(_Reader):
         for fragment in fragments:
             if (addition := self._calls.read(fragment)) is not None:
                 events.append(addition)
-
-
-def _mended(event: bytes, chunk: Chunk) -> bytes:
-    """The raw event with the tool calls that ``chunk`` has."""
-    value = lenient(_anything, sse.data(event) or b"")
-    for written, choice in zip(value["choices"], chunk.choices or (), strict=True):
-        if choice.delta is not None and choice.delta.tool_calls:
-            written["delta"] = {**(written.get("delta") or {}), "tool_calls": choice.delta.tool_calls}
-    return b"data: " + _json(value) + b"\n\n"
 
 
 def _is_done(rest: bytes) -> bool:

@@ -40,6 +40,8 @@ def call(name: str, arguments: Any = None, **more: Any) -> dict[str, Any]:
 
 
 BAD_MESSAGES: list[tuple[Any, str]] = [
+    (None, "messages"),
+    ([], "messages"),
     ({}, "messages"),
     ("hello", "messages"),
     ([HELLO] * (MAX_MESSAGES + 1), "messages"),

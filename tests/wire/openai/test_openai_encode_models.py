@@ -48,18 +48,52 @@ def test_a_provider_that_refuses_unknown_fields_gets_the_limit_by_its_old_name()
         ("gpt-4o", "developer"),
         ("o3", "developer"),
         ("openai/gpt-5", "developer"),
-        ("openai/gpt-oss-120b", "system"),
+        ("llama-3.3-70b", "developer"),
+        ("my-own", "developer"),
         ("deepseek-chat", "system"),
-        ("llama-3.3-70b", "system"),
+        ("Qwen/Qwen3-32B", "system"),
+        ("mistral-small-latest", "system"),
     ],
 )
-def test_developers_are_known_to_openai_alone(model: str, role: str) -> None:
+def test_developers_become_systems_where_they_are_refused(model: str, role: str) -> None:
     turns = '[{"role":"developer","content":"Be brief","x":1},{"role":"user","content":"\\"developer\\""}]'
     sent = json.loads(same(f'{{"model":"smart","messages":{turns}}}', Target(model)))
     assert sent["messages"] == [
         {"role": role, "content": "Be brief", "x": 1},
         {"role": "user", "content": '"developer"'},
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [
+        ("gpt-4o", False),
+        ("openai/gpt-oss-120b", False),
+        ("mistral-small-latest", False),
+        ("gemini-2.5-flash", False),
+        ("llama-3.3-70b-versatile", False),
+        ("deepseek-chat", True),
+        ("Qwen/Qwen3-32B", True),
+    ],
+)
+def test_thinking_of_another_model_goes_only_where_it_is_no_error(model: str, kept: bool) -> None:
+    call = {"id": "abcDEF123", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns: list[dict[str, Any]] = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes", "reasoning_content": "hm"},
+        {"role": "assistant", "content": None, "reasoning_content": "hm"},
+        {"role": "assistant", "content": None, "reasoning_content": "hm", "tool_calls": [call]},
+    ]
+    sent = json.loads(same(json.dumps({"model": "smart", "messages": turns}), Target(model)))["messages"]
+    if kept:
+        assert sent == turns
+    else:
+        assert sent == [
+            turns[0],
+            {"role": "assistant", "content": "Yes"},
+            {"role": "assistant", "content": ""},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+        ]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 import pytest
 
@@ -206,13 +204,6 @@ TOOL_CALLS: dict[str, tuple[list[bytes], list[ToolCallDelta]]] = {
 }
 
 
-#: Those whose fragments do not say, in OpenAI's own way, to which call they belong, or that never have arguments.
-MENDED = frozenset(
-    {name for name in TOOL_CALLS if "index" in name}
-    | {"no list", "what is no call", "arguments missing", "arguments null", "arguments blank"}
-)
-
-
 @pytest.mark.parametrize("name", CONTENT)
 def test_decoder_reads(name: str) -> None:
     stream, expected = CONTENT[name]
@@ -236,34 +227,9 @@ def test_decoder_finds_out_which_call_a_fragment_belongs_to(name: str) -> None:
 def test_watch_passes_every_byte_and_knows_what_the_decoder_knows(name: str) -> None:
     stream = CONTENT[name][0] if name in CONTENT else b"".join(TOOL_CALLS[name][0]) + chunk(finish="tool_calls")
     passed, progress = watch(stream + DONE)
-    assert (passed == stream + DONE) is (name not in MENDED)
+    assert passed == stream + DONE
     decoded = decode(stream + DONE)[1]
     assert progress == msgspec.structs.replace(decoded, model=progress.model)
-
-
-@pytest.mark.parametrize("name", TOOL_CALLS)
-def test_who_goes_by_the_index_alone_reads_the_same_calls(name: str) -> None:
-    pieces, expected = TOOL_CALLS[name]
-    passed, _ = watch(*pieces, chunk(finish="tool_calls"), DONE)
-    said: dict[int, str] = {}
-    for line in passed.splitlines():
-        if line.startswith(b"data: {"):
-            for fragment in json.loads(line[6:])["choices"][0]["delta"].get("tool_calls", ()):
-                arguments = fragment.get("function", {}).get("arguments") or ""
-                text = arguments if type(arguments) is str else json.dumps(arguments, separators=(",", ":"))
-                said[fragment["index"]] = said.get(fragment["index"], "") + text
-    meant: dict[int, str] = {}
-    for delta in expected:
-        meant[delta.index] = meant.get(delta.index, "") + delta.arguments
-    assert said == meant
-    assert list(said) == list(range(len(meant)))
-
-
-def test_what_stands_beside_a_misnumbered_call_stays() -> None:
-    sign = {"google": {"thought_signature": "s"}}
-    fragment = {**call("{}", id="a"), "extra_content": sign}
-    passed, _ = watch(chunk({"content": "Hé", "tool_calls": [fragment]}, "tool_calls", x=1.50), DONE)
-    assert passed == chunk({"content": "Hé", "tool_calls": [{**fragment, "index": 0}]}, "tool_calls", x=1.5) + DONE
 
 
 def test_half_a_character_breaks_nothing() -> None:
