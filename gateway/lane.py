@@ -83,6 +83,9 @@ class ThinLane:
         self._reserved = _reserved(self._headers)
         #: The part of a request's head that never changes, by path. Paths are constants of the wires.
         self._heads: dict[str, bytes] = {}
+        #: The headers that came with the latest request, and how they were written: mostly the next has the same.
+        self._extra: Headers = ()
+        self._extra_lines = b""
         header_lines(self._headers)
 
     def send(
@@ -100,10 +103,13 @@ class ThinLane:
         if head is None:
             target = self._base_path + _checked(path).encode("ascii")
             head = self._heads[path] = self.route.head(b"POST", target, self._headers)
-        extra = header_lines(_allowed(headers, self._reserved)) if headers else b""
+        extra = tuple(headers)
+        if extra != self._extra:
+            self._extra_lines = header_lines(_allowed(extra, self._reserved))
+            self._extra = extra
         return self._transport.send(
             self.route,
-            b"%sAccept: %s\r\n%sContent-Length: %d\r\n\r\n" % (head, accept, extra, len(body)),
+            b"%sAccept: %s\r\n%sContent-Length: %d\r\n\r\n" % (head, accept, self._extra_lines, len(body)),
             body,
             connect_by=connect_by,
             answer_by=answer_by,

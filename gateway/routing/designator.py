@@ -163,18 +163,18 @@ def in_brief(request: ChatRequest, needs: Needs, eligible: Sequence[Candidate]) 
         tokens=needs.tokens,
         turns=len(turns),
         max_tokens=needs.output,
-        tools=tuple(tool.name[:_TOOL_NAME] for tool in request.tools[:_TOOLS]),
+        tools=tuple([tool.name[:_TOOL_NAME] for tool in request.tools[:_TOOLS]]),
         images=needs.vision,
         audio=needs.audio,
         documents=needs.pdf,
         json=needs.json,
     )
     return Brief(
-        eligible=tuple(candidate.model.id for candidate in eligible),
+        eligible=tuple([candidate.model.id for candidate in eligible]),
         facts=facts,
         ask=_head_and_tail(turns[-1].text) if turns else "",
         system=_system_head(request.messages),
-        earlier=tuple(turn.text[:_EARLIER_HEAD] for turn in turns[-1 - _EARLIER_TURNS : -1]),
+        earlier=tuple([turn.text[:_EARLIER_HEAD] for turn in turns[-1 - _EARLIER_TURNS : -1]]),
     )
 
 

@@ -185,8 +185,10 @@ def _response_format(request: ChatRequest) -> dict[str, Any]:
 
 def _effort(request: ChatRequest, model: str) -> str | None:
     effort = request.effort
+    if effort is None or "-chat" in model:
+        return None
     lowest = next((level for prefix, level in _EFFORT if model.startswith(prefix)), None)
-    if effort is None or lowest is None or "-chat" in model:
+    if lowest is None:
         return None
     if not effort.enabled:
         return lowest
