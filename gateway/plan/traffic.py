@@ -16,6 +16,7 @@ from gateway.config.model import Snapshot
 from gateway.costs import cost
 from gateway.generation import Generation
 from gateway.ledger import Traffic
+from gateway.plan.drawn import concerned
 from gateway.routing.decide import Policy
 from gateway.routing.eligible import BYTES_PER_TOKEN
 
@@ -56,13 +57,13 @@ class Past(msgspec.Struct, frozen=True):
 
 
 def replay(traffic: Iterable[Traffic], old: Generation, new: Generation) -> Iterator[Past]:
-    """The routers that differ between ``old`` and ``new``, as far as the ledger knows of their traffic."""
+    """The routers that the change concerns, as far as the ledger knows of their traffic."""
     by_router: dict[str, list[Traffic]] = {}
     for each in traffic:
         by_router.setdefault(each.router, []).append(each)
+    changed = concerned(old, new)
     for name, rows in by_router.items():
-        was = old.snapshot.routers.get(name)
-        if was is not None and was != new.snapshot.routers.get(name):
+        if name in changed and name in old.snapshot.routers:
             total = sum(row.requests for row in rows)
             yield Past(name, total, _ways(rows, total, old.snapshot, new.snapshot), _asking(rows, old, new))
 

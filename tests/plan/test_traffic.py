@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.generation import Generation
 from gateway.ledger import Entry, Ledger, Traffic, traffic
 from gateway.plan.traffic import Past, replay
 from gateway.store import FILE, Store
@@ -105,10 +106,22 @@ def test_what_asking_the_designator_will_cost(tmp_path: Path) -> None:
         pytest.param(PRICED, PRICED, "smart", id="the same"),
         pytest.param(PRICED, PRICED.replace("Texts", "Letters"), "other", id="no traffic"),
         pytest.param(PRICED.replace("name: smart", "name: old"), PRICED, "smart", id="new"),
+        pytest.param(PRICED, f"{PRICED}description: Mine\n", "smart", id="no other decision"),
     ],
 )
 def test_nothing_to_say(tmp_path: Path, before: str, after: str, router: str) -> None:
     assert past(tmp_path, before, after, rows(GPT, 5, router=router)) == []
+
+
+def test_assessments_alone_make_a_difference(tmp_path: Path) -> None:
+    old, new = generations(tmp_path, PRICED, PRICED)
+    assessed = Generation(new.snapshot, {"smart": {GPT: "Strong at letters."}})
+    asked = rows(GPT, 3, designator=NANO, designator_input=3000, designator_output=30)
+    (found,) = replay([asked], old, assessed)
+    (asking,) = found.asking
+    assert asking.cost_after is not None
+    assert asking.cost_before is not None
+    assert asking.cost_after > asking.cost_before
 
 
 def test_a_router_that_goes(tmp_path: Path) -> None:
