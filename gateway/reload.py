@@ -124,8 +124,8 @@ class Reloader:
     on how this gateway was started. ``poll`` is the time in seconds between two looks that nobody asked for, ``rest``
     that between the two fingerprints.
 
-    ``assessments`` tells what designators may read of the candidates of a snapshot, at once; whoever knows that it has
-    changed calls :meth:`reassess`.
+    ``assessments`` tells what designators may read of the candidates of a snapshot, at once; ``prepare``, which may
+    take its time, is called before it with every new one. Whoever knows of a change later calls :meth:`reassess`.
 
     ``beside`` is a folder below, of files that belong to no generation; ``moved`` is called when they have changed and
     come to rest.
@@ -143,6 +143,7 @@ class Reloader:
         refused: Callable[[], None] = lambda: None,
         check: Callable[[Snapshot], tuple[Problem, ...]] = lambda snapshot: (),
         assessments: Callable[[Snapshot], Mapping[str, Mapping[str, str]]] = lambda snapshot: {},
+        prepare: Callable[[Snapshot], None] = lambda snapshot: None,
         beside: str = "",
         moved: Callable[[], None] = lambda: None,
         polling: bool = False,
@@ -156,6 +157,7 @@ class Reloader:
         self._refused = refused
         self._check = check
         self._assessments = assessments
+        self._prepare = prepare
         self._beside = folder / beside
         self._moved = moved
         self._polling = polling
@@ -181,7 +183,7 @@ class Reloader:
             raise ConfigurationError(wanted.problems)
         self._saw(tree)
         self._secret_files = wanted.secret_files
-        self.holder = Holder(Generation(loaded.snapshot), _desired(wanted))
+        self.holder = Holder(self._generate(loaded.snapshot), _desired(wanted))
         if loaded is wanted:
             self._keep(tree)
         return self.holder
@@ -279,7 +281,7 @@ class Reloader:
             log.info("revision %s is back; it never stopped serving", loaded.revision)
             self._applied(serving)
             return
-        generation = await asyncio.to_thread(Generation, loaded.snapshot, self._assessments(loaded.snapshot))
+        generation = await asyncio.to_thread(self._generate, loaded.snapshot)
         plan = await asyncio.to_thread(diff, serving.snapshot, loaded.snapshot)
         known = set(self.holder.desired.problems)
         # --- nothing below this line may fail ---
@@ -316,6 +318,10 @@ class Reloader:
         if not found:
             return loaded
         return msgspec.structs.replace(loaded, snapshot=None, problems=(*loaded.problems, *found))
+
+    def _generate(self, snapshot: Snapshot) -> Generation:
+        self._prepare(snapshot)
+        return Generation(snapshot, self._assessments(snapshot))
 
     def _failed(self) -> None:
         """What is on disk is not served, and nobody can say why: a defect, which must not look like success."""

@@ -1,7 +1,7 @@
 """Assessments on their way into a running gateway, off the request path.
 
-The feed looks at lockfiles and at the store every half minute and after every reload, at lockfiles also when they are
-said to have changed, and hands on what did.
+A new generation begins with the lockfiles that came with it. Beyond that the feed looks at lockfiles and at the store
+every half minute and after every reload, at lockfiles also when they are said to have changed, and hands on what did.
 Chroma is never imported here: a child process, ``llm-relay intelligence show``, reads it and goes. Of a store on this
 machine writers leave a mark; any store is read again every five minutes. Whatever fails, what was known goes on being
 used until it expires.
@@ -112,6 +112,10 @@ class Feed:
         """What is wrong with the lockfiles as they are on disk; those before them are in use."""
         return tuple(problem for file in self._files.values() for problem in file.problems)
 
+    def prepare(self, snapshot: Snapshot) -> None:
+        """Read the lockfiles of a snapshot that is about to serve: they are of the same commit. Blocks."""
+        self._files = {**self._files, **self._lockfiles(_routers(snapshot, "file"))}
+
     def wake(self) -> None:
         """Look soon: the configuration has changed."""
         for wake in self._wakes:
@@ -139,12 +143,12 @@ class Feed:
 
     async def look_at_files(self, number: int = 0) -> None:
         """Read the lockfiles that have changed."""
-        await asyncio.to_thread(self._read_files, self._routers("file"))
+        self._files = await asyncio.to_thread(self._lockfiles, _routers(self._current().snapshot, "file"))
         await self._tell()
 
     async def look_at_store(self, number: int = 0) -> None:
         """Read the store where it may have changed; ``number`` counts the looks."""
-        routers = self._routers("chroma")
+        routers = _routers(self._current().snapshot, "chroma")
         mark = self._place.mark
         asked = routers, f"{number // PATIENCE} {'' if mark is None else _state(mark)}"
         if not routers:
@@ -160,16 +164,11 @@ class Feed:
         # What is known grows old, even where nothing has changed.
         await self._tell()
 
-    def _routers(self, source: AssessmentSource) -> list[str]:
-        """The names of the routers whose assessments are in ``source``."""
-        routers = self._current().snapshot.routers.values()
-        return [each.name for each in routers if each.intelligence is not None and each.intelligence.source == source]
-
     async def _tell(self) -> None:
         self._told(self.assessments(self._current().snapshot))
         await self._changed()
 
-    def _read_files(self, routers: list[str]) -> None:
+    def _lockfiles(self, routers: list[str]) -> dict[str, _Lockfile]:
         files: dict[str, _Lockfile] = {}
         for router in routers:
             state = _state(lockfile.path(self._folder, router))
@@ -184,7 +183,7 @@ class Feed:
                     log.error("%s", problem, extra={"problem": problem.code})
                 log.error("the assessments of %s are not taken over; those before them go on being used", router)
                 files[router] = _Lockfile(state, before.assessments, error.problems)
-        self._files = files
+        return files
 
     def _find(self, router: str, candidate: str, source: str) -> Assessment | None:
         found = self._files.get(router, _NO_FILE).assessments if source == "file" else self._stored
@@ -197,6 +196,12 @@ class Feed:
         elif not trouble and self.trouble:
             log.info("assessments can be read again")
         self.trouble = trouble
+
+
+def _routers(snapshot: Snapshot, source: AssessmentSource) -> list[str]:
+    """The names of the routers whose assessments are in ``source``."""
+    routers = snapshot.routers.values()
+    return [each.name for each in routers if each.intelligence is not None and each.intelligence.source == source]
 
 
 def _poll(environ: Mapping[str, str]) -> float:

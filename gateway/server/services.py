@@ -61,6 +61,7 @@ class Services:
             refused=self.metrics.refused,
             check=partial(objections, settings),
             assessments=self.feed.texts,
+            prepare=self.feed.prepare,
             beside=FOLDER,
             moved=self.feed.wake_files,
             polling=settings.polling,

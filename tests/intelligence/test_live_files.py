@@ -98,11 +98,11 @@ async def test_a_checkout_brings_routers_and_files_at_once(tmp_path: Path) -> No
         (tmp_path / "current").symlink_to("one")
         async with Gateway(tmp_path, {}, environ=UNASKED, config=tmp_path / "current") as gateway:
             scene = Scene(web, gateway)
-            await scene.read("First.")
+            assert "First." in await scene.prompt(), "with the first request"
             (tmp_path / "next").symlink_to("two")
             (tmp_path / "next").rename(tmp_path / "current")
-            await scene.read("Second.")
             await gateway.until(lambda status: status["commit"] == "two")
+            assert "Second." in await scene.prompt(), "in the same generation"
 
 
 @needs_chroma
