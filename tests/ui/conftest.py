@@ -82,6 +82,8 @@ def assess(gateway: Gateway) -> None:
 #: What clients may send as tags, and what they may not.
 TAGS = "red, <b>bold</b>, javascript:alert, =SUM"
 REQUESTS = 6
+#: The trace that all of them belong to, but the last.
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 async def fill(gateway: Gateway) -> None:
@@ -94,7 +96,8 @@ async def fill(gateway: Gateway) -> None:
         (f"sandbox/{HOSTILE}", "Hello"),
     ):
         body = {"model": model, "messages": [{"role": "user", "content": ask}], "stream": False}
-        answer = await gateway.client.post("/v1/chat/completions", json=body, headers={"X-LLM-Relay-Tags": TAGS})
+        headers = {"X-LLM-Relay-Tags": TAGS, "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+        answer = await gateway.client.post("/v1/chat/completions", json=body, headers=headers)
         assert answer.status_code == 200, answer.text
     body = {"model": f"nobody/{HOSTILE}", "messages": [{"role": "user", "content": "Hello"}]}
     assert (await gateway.client.post("/v1/chat/completions", json=body)).status_code == 404

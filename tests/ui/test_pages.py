@@ -26,7 +26,7 @@ from gateway.server.ui.view import View
 from gateway.store import FILE
 from tests.faultserver import free_port
 from tests.gatewayprocess import Gateway
-from tests.ui.conftest import ASSESSED, FILES, HOSTILE, LONG, PLAIN, REQUESTS, STORED, assess
+from tests.ui.conftest import ASSESSED, FILES, HOSTILE, LONG, PLAIN, REQUESTS, STORED, TRACE, assess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -211,6 +211,7 @@ async def test_every_decision_opens_to_its_steps(gateway: Gateway) -> None:
         page = (await gateway.client.get(f"/ui/decisions/{row['id']}")).text
         Reader(page).check()
         assert row["request_id"] in page
+        assert (TRACE in page) is (row["trace_id"] == TRACE)
         if row["decision"] == "designated":
             assert "sandbox/designator was to choose" in page
             assert "The designator named this candidate." in page

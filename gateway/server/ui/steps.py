@@ -97,7 +97,7 @@ def _received(entry: Entry) -> Step:
     return Step(
         "Received",
         f"A request in {_DIALECTS.get(whose, whose)}'s dialect that asks for {what}.",
-        facts=_facts(client=entry.client or "no client declared", tags=", ".join(entry.tags)),
+        facts=_facts(client=entry.client or "no client declared", tags=", ".join(entry.tags), trace=entry.trace_id),
     )
 
 
