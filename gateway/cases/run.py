@@ -90,7 +90,9 @@ class _Runner:
         self._settings = settings
         self._metrics = metrics
         self._recordings: Recordings | None = None
-        if not router.designator.model.provider.sandbox:
+        # The sandbox can always be asked. What is recorded of it all the same holds as anybody else's word.
+        in_sandbox = router.designator.model.provider.sandbox
+        if settings.record or not in_sandbox or recordings.path_of(folder, router.name).exists():
             try:
                 self._recordings = recordings.load(folder, self._policy)
             except RecordingsUnreadable as error:
@@ -128,7 +130,7 @@ class _Runner:
         exchanges = {step.exchange.user: step for step in used if step.exchange is not None}
         recordings.save(self._folder, self._policy, [step.exchange for step in used if step.exchange is not None])
         sources = [step.designator.source for step in exchanges.values() if step.designator is not None]
-        return sources.count("live"), sources.count("recording")
+        return len(sources) - sources.count("recording"), sources.count("recording")
 
     async def _case(self, test: RouterTest) -> CaseResult:
         began = time.perf_counter()
@@ -227,8 +229,8 @@ def _answered(said: Said) -> Answered:
 
 
 def _exchange(said: Said, ask: str) -> Exchange | None:
-    """What is worth recording: nothing that the test's author made up, and nothing that anybody can have again."""
-    if said.source not in ("live", "recording") or said.text is None:
+    """What is worth recording: an answer, and none that the test's author made up."""
+    if said.source not in ("live", "sandbox", "recording") or said.text is None:
         return None
     return Exchange(ask, said.ask.prompt.messages[-1].text, said.text)
 

@@ -86,7 +86,8 @@ async def explain(
         policy,
         dial,
         recordings=recordings or Recordings(policy, {}, "the designator was not asked"),
-        asking=asking,
+        # The sandbox costs nothing.
+        asking="always" if policy.router.designator.model.provider.sandbox else asking,
         metrics=metrics,
         health=health,
         remembered=remembered,

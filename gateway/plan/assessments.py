@@ -79,7 +79,7 @@ def stale(folder: Path, new: Generation, routers: Mapping[str, object]) -> Itera
     """Routers whose recorded answers hold no more after the change. Raises RecordingsUnreadable."""
     for name in routers:
         policy = new.policies.get(name)
-        if policy is None or policy.router.designator.model.provider.sandbox or not path_of(folder, name).exists():
+        if policy is None or not path_of(folder, name).exists():
             continue
         found = load(folder, policy)
         if found.stale:

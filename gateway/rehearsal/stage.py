@@ -24,7 +24,7 @@ from gateway.wire.protocol import Target
 
 #: Where an answer of the designator came from; ``nobody`` has one where none is recorded and it may not be asked.
 Source = Literal["test", "recording", "sandbox", "live", "nobody"]
-#: When a designator outside the sandbox is asked.
+#: When a designator is asked for whom there are recordings, or ought to be.
 Asking = Literal["never", "unrecorded", "always"]
 
 _NOTHING_NAMED = "I cannot choose."
@@ -159,7 +159,7 @@ class Designators(Upstream):
         said = self.said = Said(self._ask, "test")
         if self._act:
             return self._play(provider, said)
-        if not provider.sandbox and self._recall(said):
+        if self._recall(said):
             return _spoken(provider, Text(said.text or ""))
         said.source = "sandbox" if provider.sandbox else "live"
         wire = WIRES[provider.wire]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import shutil
 import sys
 import xml.etree.ElementTree as ET
 from asyncio.subprocess import PIPE
@@ -87,6 +88,26 @@ async def test_only_what_is_missing_is_asked(shell: Shell, judge: Judge, tmp_pat
     assert len(judge.requests) == 6
 
 
+async def test_the_routers_that_are_shipped_are_recorded(shell: Shell, tmp_path: Path) -> None:
+    place = tmp_path / "routers.d"
+    shutil.copytree(ROOT / "routers.d", place)
+    assert (await shell("test", place)).status == 0
+    path = place / "smart.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("Greetings, small talk", "Greetings"), encoding="utf-8")
+    printed = await shell("test", place)
+    assert (printed.status, "stale" in printed.out) == (1, True)
+    assert f"run: llm-relay test {place} --record --router smart" in printed.out
+    assert (await shell("test", place, "--record", "--router", "smart")).status == 0
+    assert (await shell("test", place)).status == 0
+
+
+async def test_the_sandbox_needs_no_recording(shell: Shell, judge: Judge, tmp_path: Path) -> None:
+    place = judge.folder(tmp_path, TESTS)
+    path = place / "smart.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("judge/m", "sandbox/designator"), encoding="utf-8")
+    assert (await shell("test", place)).status == 0
+
+
 @pytest.mark.parametrize(
     ("was", "becomes", "why"),
     [
@@ -96,7 +117,7 @@ async def test_only_what_is_missing_is_asked(shell: Shell, judge: Judge, tmp_pat
             "",
             "stale: the candidates, or what is said of them, have changed",
         ),
-        ("judge/m", "sandbox/designator", ""),
+        ("judge/m", "sandbox/designator", "stale: it is of another designator, judge/m"),
         ("judge/m", "judge/other", "stale: it is of another designator, judge/m"),
         ("A poem", "A short poem", "recorded for this request: it is new or has changed"),
     ],
@@ -109,9 +130,6 @@ async def test_a_change_leaves_recordings_stale(
     path = place / "smart.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace(was, becomes), encoding="utf-8")
     printed = await shell("test", place)
-    if not why:
-        assert printed.status == 0, "the sandbox needs no recording"
-        return
     assert printed.status == 1
     assert why in printed.out
     assert f"run: llm-relay test {place} --record --router smart" in printed.out
