@@ -6,12 +6,13 @@ Only what the protocols' references say; nothing of the gateway's own code.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from tests.matrix.said import Ask, Assistant, Call, Reply, Result, Stop, User
 
 
-class Client:
+class Client(ABC):
     """One dialect. ``can`` holds what a scenario may demand of it."""
 
     dialect: ClassVar[str]
@@ -21,25 +22,25 @@ class Client:
     tells_cache: ClassVar[bool] = True
     stream_type: ClassVar[str] = "text/event-stream"
 
+    @abstractmethod
     def write(self, ask: Ask) -> dict[str, Any]:
         """The request's fields but for ``model`` and ``stream``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hear(self, body: bytes) -> Reply:
         """A whole answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def listen(self, stream: bytes) -> Reply:
         """A whole stream; one without its proper end fails the test."""
-        raise NotImplementedError
 
+    @abstractmethod
     def error(self, body: bytes) -> tuple[str, str]:
         """Kind and message of an error; no kind where the dialect has none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def broken(self, stream: bytes) -> tuple[str, str]:
         """The text that came before an in-band error, and the error's message; a proper end fails the test."""
-        raise NotImplementedError
 
 
 def events(stream: bytes) -> list[Any]:

@@ -6,6 +6,7 @@ Only what the protocols' references say; nothing of the gateway's own code.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from tests.matrix.said import Ask, Assistant, Call, Reply, Result, Tool, Turn, U
 MODEL = "m"
 
 
-class Provider:
+class Provider(ABC):
     """One wire. Streams are lists of events, so that a test can cut them off or put something in between."""
 
     wire: ClassVar[str]
@@ -23,29 +24,29 @@ class Provider:
     #: How many events of a stream come after its content.
     ending: ClassVar[int] = 3
 
+    @abstractmethod
     def read(self, body: Any) -> Ask:
         """What a request asks."""
-        raise NotImplementedError
 
+    @abstractmethod
     def whole(self, reply: Reply) -> bytes:
         """A whole answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stream(self, reply: Reply) -> list[bytes]:
         """The events of a streamed answer; text, thoughts and arguments come in several pieces."""
-        raise NotImplementedError
 
     def begun(self, reply: Reply) -> bytes:
         """A stream that has all its content, but not its end."""
         return b"".join(self.stream(reply)[: -self.ending])
 
+    @abstractmethod
     def error(self, message: str, kind: str) -> bytes:
         """The body of an error; ``kind`` is the wire's own word for it, where it has one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def failure(self, message: str) -> bytes:
         """An error inside a stream."""
-        raise NotImplementedError
 
 
 def pieces(text: str) -> Iterator[str]:
