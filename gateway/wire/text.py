@@ -72,6 +72,18 @@ def identifier(value: Any) -> str | None:
     return value if type(value) is str and _IDENTIFIER.fullmatch(value) else None
 
 
+_any = msgspec.json.Decoder().decode
+
+
+def is_json(text: str) -> bool:
+    """Whether ``text`` is one whole JSON value, as far as that can be read."""
+    try:
+        _any(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    return True
+
+
 _T = TypeVar("_T")
 
 

@@ -10,6 +10,7 @@ from gateway.wire.text import (
     TOO_LONG,
     has_key,
     identifier,
+    is_json,
     lenient,
     one_line,
     refusal_kind,
@@ -113,3 +114,19 @@ def test_half_a_character_is_shown_as_one_that_is_missing(json: bytes, text: str
 def test_what_is_no_json_stays_none(json: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         lenient(msgspec.json.decode, json)
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ('{"a":[1,"b"]}', True),
+        ("{}", True),
+        ("", False),
+        ('{"a":', False),
+        ("{} {}", False),
+        pytest.param("\ud83d", False, id="half a character"),
+        pytest.param('{"a":' * 10_000 + "1" + "}" * 10_000, False, id="too deep to be read"),
+    ],
+)
+def test_json_that_is_whole(text: str, whole: bool) -> None:
+    assert is_json(text) is whole

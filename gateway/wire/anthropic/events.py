@@ -28,10 +28,9 @@ from gateway.errors import RelayError
 from gateway.wire.anthropic.answer import made_id
 from gateway.wire.anthropic.errors import encode_in_band
 from gateway.wire.anthropic.vocabulary import UNSIGNED, safe_id, stop_reason, wire_usage
-from gateway.wire.text import one_line
+from gateway.wire.text import is_json, one_line
 
 _json = msgspec.json.Encoder()
-_any = msgspec.json.Decoder()
 _DELTA_END = b"}}\n\n"
 
 
@@ -66,13 +65,7 @@ class _Call:
 
     def is_whole(self) -> bool:
         """Whether the arguments so far are all, as far as JSON tells."""
-        if not self._said[-1].endswith("}"):
-            return False
-        try:
-            _any.decode("".join(self._said))
-        except msgspec.MsgspecError:
-            return False
-        return True
+        return self._said[-1].endswith("}") and is_json("".join(self._said))
 
 
 class Encoder:

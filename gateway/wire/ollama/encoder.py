@@ -24,8 +24,8 @@ from gateway.chat import (
 )
 from gateway.errors import RelayError
 from gateway.wire.ollama.errors import encode_inband
-from gateway.wire.ollama.provider import is_cut, tool_call
-from gateway.wire.text import one_line
+from gateway.wire.ollama.provider import tool_call
+from gateway.wire.text import is_json, one_line
 
 _encode = msgspec.json.encode
 _MORE = b',"done":false}\n'
@@ -165,7 +165,7 @@ class Encoder:
 
 def tool_calls(calls: list[ToolCall], finish: FinishReason) -> list[dict[str, Any]]:
     """An answer's calls. One that was cut off by the limit is left out, as Ollama does: clients run what they get."""
-    whole = [call for call in calls if finish != "length" or not is_cut(call.arguments)]
+    whole = [call for call in calls if finish != "length" or is_json(call.arguments or "{}")]
     return [tool_call(position, call) for position, call in enumerate(whole)]
 
 

@@ -36,7 +36,6 @@ _PATHS = {"ollama": CHAT_PATH, "ollama.generate": GENERATE_PATH}
 _LEVELS = {"minimal": "low", "xhigh": "max", "ultra": "max"}
 
 _encode = msgspec.json.encode
-_any = msgspec.json.Decoder().decode
 
 
 def encode_request(request: ChatRequest, target: Target) -> tuple[str, bytes]:
@@ -138,15 +137,6 @@ def tool_call(position: int, call: ToolCall) -> dict[str, Any]:
     """One call as a message carries it. Arguments that are no JSON object become an empty one."""
     function = {"index": position, "name": call.name, "arguments": arguments_object(call.arguments)}
     return {"id": call.id, "function": function} if call.id else {"function": function}
-
-
-def is_cut(arguments: str) -> bool:
-    """Whether a call's arguments end before they are JSON, which is to be asked only of an answer that was cut."""
-    try:
-        _any(arguments or "{}")
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return True
-    return False
 
 
 def arguments_object(text: str) -> msgspec.Raw:

@@ -7,14 +7,13 @@ from typing import Any
 import msgspec
 
 from gateway.chat import ToolCall, ToolCallDelta
+from gateway.wire.text import is_json
 
 #: What a call without arguments is called with; nothing at all is not JSON, and clients parse it.
 NO_ARGUMENTS = "{}"
 
 #: text-generation-inference's id for each and every call, which is as good as none.
 EVERY_CALLS_ID = "0"
-
-_any = msgspec.json.Decoder().decode
 
 
 def whole_call(value: Any) -> ToolCall | None:
@@ -42,11 +41,7 @@ class _Call(msgspec.Struct, gc=False):
 
     def is_whole(self) -> bool:
         """Whether nothing can be added to the arguments."""
-        try:
-            _any(self.arguments)
-        except msgspec.MsgspecError:
-            return False
-        return True
+        return is_json(self.arguments)
 
 
 class Calls:

@@ -290,3 +290,11 @@ def test_an_error_in_band(error: RelayError, kind: str) -> None:
     assert read(event) == [{"type": "error", "error": {"type": kind, "message": error.message}}]
     with pytest.raises(anthropic.APIStatusError, match=error.message):
         sdk_message(begun + event)
+
+
+def test_arguments_too_deep_to_be_read_are_passed_on() -> None:
+    deep = '{"a":' * 10_000 + "1" + "}" * 10_000
+    stream = encode(ToolCallDelta(0, "a", "f", deep), TextDelta("later"), Finish("tool_calls"))
+    said = [event["delta"] for event in read(stream) if event["type"] == "content_block_delta"]
+    assert "".join(delta.get("partial_json", "") for delta in said) == deep
+    assert [delta["text"] for delta in said if "text" in delta] == ["later"]
