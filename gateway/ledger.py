@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -254,13 +254,20 @@ def _select(path: Path, statement: str, values: tuple[float, ...]) -> list[tuple
 
 
 def _select_all(path: Path, statements: Sequence[str], values: tuple[float, ...]) -> list[list[tuple[Any, ...]]]:
+    with reading(path) as connection:
+        # One transaction: all statements see the same rows.
+        connection.execute("BEGIN")
+        return [connection.execute(statement, values).fetchall() for statement in statements]
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the store's file at ``path`` that cannot write. Raises LedgerUnreadable, for its failures too."""
     if not path.is_file():
         raise LedgerUnreadable(f"{path}: no such file")
     try:
         with closing(open_readonly(path)) as connection:
-            # One transaction: all statements see the same rows.
-            connection.execute("BEGIN")
-            return [connection.execute(statement, values).fetchall() for statement in statements]
+            yield connection
     except (sqlite3.Error, DatabaseNewer) as error:
         raise LedgerUnreadable(f"{path}: {error}") from error
 

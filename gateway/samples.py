@@ -14,15 +14,13 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
 from gateway.chat import ChatRequest
 from gateway.config.model import Record, Snapshot
-from gateway.database import DatabaseNewer, open_readonly
-from gateway.ledger import LedgerUnreadable
+from gateway.ledger import reading
 from gateway.routing.decide import Decision, Excerpt, Policy, question
 from gateway.routing.designator import Brief, in_brief, user_prompt
 from gateway.routing.eligible import Needs, needs
@@ -165,16 +163,11 @@ def read(path: Path, routers: Iterable[str], *, since: float = 0.0, limit: int =
     Those were written by another version of the gateway. Raises LedgerUnreadable.
     """
     names = msgspec.json.encode(sorted(routers)).decode()
-    if not path.is_file():
-        raise LedgerUnreadable(f"{path}: no such file")
-    try:
-        with closing(open_readonly(path)) as connection:
-            # A file that no gateway of this version has opened yet.
-            if connection.execute(_THERE_IS_NONE).fetchone()[0]:
-                return [], 0
-            rows = connection.execute(_READ, (since, names, limit)).fetchall()
-    except (sqlite3.Error, DatabaseNewer) as error:
-        raise LedgerUnreadable(f"{path}: {error}") from error
+    with reading(path) as connection:
+        # A file that no gateway of this version has opened yet.
+        if connection.execute(_THERE_IS_NONE).fetchone()[0]:
+            return [], 0
+        rows = connection.execute(_READ, (since, names, limit)).fetchall()
     found: list[Sampled] = []
     for at, request_id, router, asked, decision, candidate, wanted, brief, tokens_in, tokens_out in reversed(rows):
         try:

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.config import files
 from gateway.config.model import AssessmentSource, Router, Snapshot
 from gateway.config.problems import Problem
 from gateway.generation import Generation
@@ -150,7 +150,7 @@ class Feed:
         """Read the store where it may have changed; ``number`` counts the looks."""
         routers = _routers(self._current().snapshot, "chroma")
         mark = self._place.mark
-        asked = routers, f"{number // PATIENCE} {'' if mark is None else _state(mark)}"
+        asked = routers, f"{number // PATIENCE} {'' if mark is None else files.state(mark)}"
         if not routers:
             self._stored, self._asked, self.trouble = {}, None, ""
         elif asked != self._asked:
@@ -169,21 +169,21 @@ class Feed:
         await self._changed()
 
     def _lockfiles(self, routers: list[str]) -> dict[str, _Lockfile]:
-        files: dict[str, _Lockfile] = {}
+        found: dict[str, _Lockfile] = {}
         for router in routers:
-            state = _state(lockfile.path(self._folder, router))
+            state = files.state(lockfile.path(self._folder, router))
             before = self._files.get(router, _NO_FILE)
             if before.state == state:
-                files[router] = before
+                found[router] = before
                 continue
             try:
-                files[router] = _Lockfile(state, lockfile.read(self._folder, router))
+                found[router] = _Lockfile(state, lockfile.read(self._folder, router))
             except lockfile.LockfileError as error:
                 for problem in error.problems:
                     log.error("%s", problem, extra={"problem": problem.code})
                 log.error("the assessments of %s are not taken over; those before them go on being used", router)
-                files[router] = _Lockfile(state, before.assessments, error.problems)
-        return files
+                found[router] = _Lockfile(state, before.assessments, error.problems)
+        return found
 
     def _find(self, router: str, candidate: str, source: str) -> Assessment | None:
         found = self._files.get(router, _NO_FILE).assessments if source == "file" else self._stored
@@ -211,14 +211,6 @@ def _poll(environ: Mapping[str, str]) -> float:
     except ValueError:
         log.warning("LLM_RELAY_INTELLIGENCE_POLL is no number of seconds; %g it is", POLL)
         return POLL
-
-
-def _state(path: Path) -> str:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        return f"{error.errno}"
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 async def _in_a_child(folder: Path, data: Path | None, routers: list[str]) -> Assessments:
